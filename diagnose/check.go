@@ -1,0 +1,163 @@
+package diagnose
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// Check is one station of a flow's way: a constant value in the list of
+// package checks. It asks the host, and says through its [Pass] what it found.
+// An error means that the check itself failed, never that the flow is blocked.
+type Check struct {
+	ID  string // the station's name: socket, route, accept, …
+	Doc string // what it looks at, one sentence
+	// Codes are the causes and findings that it can report.
+	Codes []string
+	For   Question
+	When  Phase
+	// Behind: the firewall lies before this station, so that a rule could
+	// account for the same observation.
+	Behind bool
+	Run    func(*Pass) error
+}
+
+// Phase says when a check runs.
+type Phase int
+
+// Prediction comes before the probe and never sees its result; explanation
+// comes after it and may. A flow that isn't probed has only Observed == nil.
+const (
+	Predict Phase = iota
+	Explain
+)
+
+// Flow is one way to one address of the target.
+type Flow struct {
+	Network     string // tcp, udp, unix
+	Source      netip.Addr
+	Destination netip.AddrPort
+	Path        string // unix
+	// Local: the destination is this host, as the kernel routes it.
+	Local bool
+	Route host.Route
+	// Listener is the socket that would get the connection (bind: that holds
+	// the port), set by the socket check; nil if there is none.
+	Listener *host.Socket
+	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.
+	Attempt     *host.Attempt
+	BindAttempt *host.BindAttempt
+	Observed    *Observed
+
+	causes  []Cause
+	results []CheckResult
+	index   int
+	bind    bool
+}
+
+// Addr returns the destination without its port.
+func (f *Flow) Addr() netip.Addr { return f.Destination.Addr() }
+
+// Port returns the destination's port.
+func (f *Flow) Port() uint16 { return f.Destination.Port() }
+
+// String names the destination as people write it.
+func (f *Flow) String() string {
+	if f.Network == "unix" {
+		return f.Path
+	}
+	return f.Destination.String()
+}
+
+// Blocked reports whether an earlier check stopped the flow before it could
+// connect.
+func (f *Flow) Blocked() bool {
+	for _, c := range f.causes {
+		if !c.After {
+			return true
+		}
+	}
+	return false
+}
+
+// Pass is a check's view of one flow, and the only way for it to speak.
+type Pass struct {
+	Ctx    context.Context
+	Host   host.Host
+	Target *Target
+	Flow   *Flow
+	Info   host.Info
+	// Resolution is how the target's name became addresses; for a literal
+	// address it holds just that.
+	Resolution host.Resolution
+	// Flows are all flows of the target; in the Explain phase all were observed.
+	Flows []*Flow
+	// UID is the user for whom a bind is asked; nil: the caller.
+	UID *uint32
+
+	run    *run
+	check  *Check
+	order  int
+	result CheckResult
+}
+
+// OK says that the flow passes here.
+func (p *Pass) OK(format string, args ...any) { p.say(ResultPass, format, args...) }
+
+// Rewrite says that the flow goes on changed.
+func (p *Pass) Rewrite(format string, args ...any) { p.say(ResultRewrite, format, args...) }
+
+// Skip says that the check does not concern this flow.
+func (p *Pass) Skip(format string, args ...any) { p.say(ResultSkip, format, args...) }
+
+// Unknown says that it can't be told here, and what would tell.
+func (p *Pass) Unknown(l host.Limit) {
+	p.say(ResultUnknown, "%s: %s", l.What, l.Why)
+	p.Limit(l)
+}
+
+func (p *Pass) say(r Result, format string, args ...any) {
+	if p.result.Result == ResultStop {
+		return // a stop stands, whatever is said after it
+	}
+	p.result.Result = r
+	p.result.Detail = fmt.Sprintf(format, args...)
+}
+
+// Stop says that the flow ends here: c.Outcome is how it shows. With c.After it
+// connects and what follows fails. The check may stop a flow more than once.
+func (p *Pass) Stop(c Cause) {
+	if c.Doubt == "" {
+		c.Ceiling = Proven
+	}
+	c.order, c.flow, c.behind = p.order, p.Flow.index, p.check.Behind
+	c.check, c.seen = p.check.ID, p.check.When == Explain
+	p.say(ResultStop, "%s", c.Title)
+	p.Flow.causes = append(p.Flow.causes, c)
+}
+
+// Note reports something worth knowing.
+func (p *Pass) Note(f Finding) { f.Severity = SeverityNote; p.run.find(f) }
+
+// Warn reports something that works and yet needs care.
+func (p *Pass) Warn(f Finding) { f.Severity = SeverityWarning; p.run.find(f) }
+
+// Limit reports what could not be seen.
+func (p *Pass) Limit(l host.Limit) { p.run.limit(l) }
+
+// Trace adds a line for --trace.
+func (p *Pass) Trace(format string, args ...any) {
+	p.result.Trace = append(p.result.Trace, fmt.Sprintf(format, args...))
+}
+
+// OfferPorts hands out ports that are free to use instead.
+func (p *Pass) OfferPorts(ports []uint16) { p.run.free = ports }
+
+// Serve names who answers, for a healthy report.
+func (p *Pass) Serve(c *Culprit) {
+	if p.run.server == nil {
+		p.run.server = c
+	}
+}

@@ -1,0 +1,369 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// instant is how fast an answer is that no client notices.
+const instant = 100 * time.Millisecond
+
+// judge compares prediction and observation and writes the report.
+func (r *run) judge() *Report {
+	t := r.target
+	rep := &Report{Schema: ReportSchema, Question: r.options.Question,
+		Host: HostSummary{r.info.OS, r.info.Kernel, r.info.Hostname, r.info.Privileged},
+		Target: TargetReport{Input: t.Input, Network: t.Network, Host: t.Host, Port: t.Port, Service: t.Service, Path: t.Path,
+			Addresses: slices.Clone(r.resolution.Addresses)},
+		Causes: []Cause{}, Fixes: []Fix{}}
+	if t.AnyHost && r.options.Question == AskBind {
+		rep.Target.Host = "*"
+	}
+	if rep.Target.Addresses == nil {
+		rep.Target.Addresses = []netip.Addr{}
+	}
+	good := false
+	for _, f := range r.flows {
+		slices.SortStableFunc(f.causes, func(a, b Cause) int { return cmp.Compare(a.order, b.order) })
+		slices.SortStableFunc(f.results, func(a, b CheckResult) int { return cmp.Compare(r.orderOf(a.ID), r.orderOf(b.ID)) })
+		r.weigh(f)
+		rep.Flows = append(rep.Flows, f.report())
+		if f.works() {
+			good = true
+		}
+	}
+	r.conclude(rep, good)
+	rep.FreePorts = r.free
+	rep.Findings = orEmpty(r.findings)
+	rep.Limits = orEmpty(r.limits)
+	rep.Server = r.server
+	for _, c := range rep.Causes {
+		for _, fix := range c.Fixes {
+			fix.Cause = c.Code
+			fix.ID = fmt.Sprint(len(rep.Fixes) + 1)
+			fix.Commands, fix.Undo = orEmpty(fix.Commands), orEmpty(fix.Undo)
+			if fix.Check == "" {
+				fix.Check = "none"
+			}
+			if fix.Risk == "" {
+				fix.Risk = "low"
+			}
+			rep.Fixes = append(rep.Fixes, fix)
+		}
+	}
+	return rep
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func (r *run) orderOf(id string) int {
+	for _, c := range r.checks {
+		if c.ID == id {
+			return c.order
+		}
+	}
+	return -1
+}
+
+// outcome is what counts for the flow: what was seen, else what is predicted.
+func (f *Flow) outcome() Outcome {
+	if f.Observed != nil {
+		if f.Observed.Outcome == Unknown && f.Network == "udp" && f.Local {
+			return f.predicted().Outcome
+		}
+		return f.Observed.Outcome
+	}
+	return f.predicted().Outcome
+}
+
+// works reports whether the flow does what it should, as far as was seen.
+func (f *Flow) works() bool {
+	if !f.outcome().Good() {
+		return false
+	}
+	for _, c := range f.causes {
+		if c.Explains {
+			return false
+		}
+	}
+	return true
+}
+
+// predicted is the first blocker's outcome. Beyond this host the model knows
+// nothing, so a flow that leaves unhindered has an unknown outcome.
+func (f *Flow) predicted() Predicted {
+	for _, c := range f.causes {
+		if !c.After && !c.Sometimes && !c.seen {
+			return Predicted{c.Outcome, c.check}
+		}
+	}
+	switch {
+	case f.bind:
+		return Predicted{Outcome: Bound}
+	case f.Local && (f.Network == "unix" || f.Listener != nil):
+		return Predicted{Outcome: Connected}
+	}
+	return Predicted{}
+}
+
+// weigh gives each of the flow's causes its confidence.
+func (r *run) weigh(f *Flow) {
+	contradicted := ""
+	for i := range f.causes {
+		c := &f.causes[i]
+		c.Destinations = []string{f.String()}
+		c.Evidence = orEmpty(c.Evidence)
+		switch {
+		case f.Observed == nil || f.Observed.Outcome == Unknown && f.Network == "udp":
+			c.Explains = true
+			c.Confidence, c.Because = min(Likely, c.Ceiling), "predicted from facts; nothing was observed"
+		case c.Sometimes, c.After && f.Observed.Outcome.Good(), !c.After && c.shows(f.Observed.Outcome), c.After && c.Outcome == f.Observed.Outcome:
+			c.Explains = true
+			c.Confidence, c.Because = c.Ceiling, "prediction and observation agree: "+f.Observed.describe()
+			if c.seen {
+				c.Because = "observed: " + f.Observed.describe()
+			}
+		default:
+			c.Explains = false
+			c.Confidence, c.Because = min(Likely, c.Ceiling), fmt.Sprintf("it would end in %s, but %s was observed", c.Outcome, f.Observed.describe())
+			if contradicted == "" && !r.explained(f, i) {
+				contradicted = c.Code
+			}
+			continue
+		}
+		switch {
+		case c.Doubt != "":
+			c.Because += "; " + c.Doubt
+		case contradicted != "":
+			c.Confidence = min(Likely, c.Confidence)
+			c.Because += "; but " + contradicted + " should have stopped it before"
+		}
+		if c.behind && !c.After && c.Confidence == Proven {
+			if why := r.firewallDoubt(f); why != "" {
+				c.Confidence = Likely
+				c.Because += "; " + why
+			}
+		}
+	}
+}
+
+// explained reports whether a cause before number i accounts for the observation,
+// so that number i is just the next blocker.
+func (r *run) explained(f *Flow, i int) bool {
+	for _, c := range f.causes[:i] {
+		if c.Explains {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Cause) shows(o Outcome) bool { return c.Outcome == o || slices.Contains(c.Also, o) }
+
+func (o *Observed) describe() string {
+	s := o.Outcome.String()
+	if o.Errno != "" {
+		s += " (" + o.Errno + ")"
+	}
+	return s
+}
+
+// firewallDoubt says why a rule could account for what was observed, or nothing
+// if none can: there are no rules, or the kernel's own counter shows that the
+// reset came from the stack (netfilter's resets are not counted in Tcp.OutRsts).
+func (r *run) firewallDoubt(f *Flow) string {
+	if f.Network == "unix" || f.Observed == nil {
+		return ""
+	}
+	if a := f.Attempt; a != nil && f.Network == "tcp" && a.Errno == "ECONNREFUSED" && a.ICMP == nil && a.Moved["Tcp.OutRsts"] == 1 {
+		return ""
+	}
+	if f.Observed.ICMP != nil && f.Network == "tcp" {
+		return "TCP is never refused by ICMP but by a firewall rule"
+	}
+	hooks, err := r.host.Hooks(r.ctx)
+	if err != nil {
+		hooks.Limits = append(hooks.Limits, LimitOf("the firewall's rules", err))
+	}
+	for _, h := range hooks.List {
+		if concerns(h, f) {
+			r.limit(host.Limit{What: fmt.Sprintf("what the firewall does (%s %s %s %s)", h.Backend, h.Family, h.Table, h.Chain),
+				Why: "its rules are not evaluated by this version", Needs: "reading them: nft list ruleset, iptables-save"})
+			return "a firewall rule could do the same"
+		}
+	}
+	if len(hooks.Limits) > 0 {
+		for _, l := range hooks.Limits {
+			r.limit(l)
+		}
+		return "the firewall could not be read"
+	}
+	return ""
+}
+
+// conclude picks the root cause and sets outcome and status.
+func (r *run) conclude(rep *Report, good bool) {
+	var all []Cause
+	for _, f := range r.flows {
+		all = merge(all, f.causes)
+	}
+	first := r.flows[0]
+	rep.Outcome = first.outcome()
+	for _, f := range r.flows {
+		if f.works() {
+			rep.Outcome = f.outcome()
+			break
+		}
+	}
+	if good {
+		r.concludeGood(rep, all)
+		return
+	}
+	root := -1
+	for i, c := range all {
+		if c.Explains && (root < 0 || better(c, all[root])) {
+			root = i
+		}
+	}
+	rep.Causes = orEmpty(all)
+	switch {
+	case root >= 0:
+		c := all[root]
+		rep.RootCause = &c
+		rep.Outcome = r.flows[c.flow].outcome()
+		rep.Causes = append([]Cause{c}, slices.Delete(slices.Clone(all), root, root+1)...)
+		rep.Status = Broken
+		if c.Confidence == Possible {
+			rep.Status = StatusUnknown
+		}
+	case rep.Outcome == Unknown:
+		rep.Status = StatusUnknown
+	default:
+		rep.Status = StatusUnknown
+		r.find(Finding{Code: "prediction-differs", Severity: SeverityWarning, Title: r.difference(first)})
+	}
+}
+
+// concludeGood: some flow works. What stops the others is a warning if it costs
+// a client time, else a note.
+func (r *run) concludeGood(rep *Report, all []Cause) {
+	rep.Status = OK
+	for _, f := range r.flows {
+		for _, c := range f.causes {
+			if !c.Explains && f.outcome().Good() {
+				r.find(Finding{Code: "prediction-differs", Severity: SeverityWarning, Culprit: c.Culprit, Evidence: c.Evidence,
+					Title: fmt.Sprintf("%s works, though the facts say: %s", f, strings.TrimSuffix(c.Title, "."))})
+			}
+		}
+		if f.works() || f.outcome() == Unknown {
+			continue
+		}
+		slow := f.Observed == nil || f.Observed.AfterUS > instant.Microseconds() || f.outcome().Good()
+		for _, c := range f.causes {
+			if !c.Explains {
+				continue
+			}
+			sev := SeverityNote
+			if slow {
+				sev = SeverityWarning
+			}
+			r.find(Finding{Code: c.Code, Severity: sev, Culprit: c.Culprit, Evidence: c.Evidence, Title: fmt.Sprintf("%s: %s", f, c.Title)})
+			if slow {
+				rep.Causes = merge(rep.Causes, []Cause{c})
+			}
+			break
+		}
+		if len(f.causes) == 0 {
+			r.find(Finding{Code: "prediction-differs", Severity: SeverityWarning, Title: r.difference(f)})
+		}
+	}
+	for _, f := range r.findings {
+		if f.Severity == SeverityWarning {
+			rep.Status = Warning
+		}
+	}
+}
+
+func (r *run) difference(f *Flow) string {
+	if f.Observed == nil {
+		return fmt.Sprintf("%s: nothing was observed and nothing in the facts stops it", f)
+	}
+	s := fmt.Sprintf("%s: %s was observed, but nothing that was read of this host explains it", f, f.Observed.describe())
+	if f.Observed.ICMP != nil {
+		s += "; an ICMP message says " + f.Observed.ICMP.Text
+		if f.Local && f.Network == "tcp" {
+			s += ", which only a firewall rule sends for TCP"
+		}
+	}
+	return s
+}
+
+// better orders candidates for the root cause: what prevents the connection
+// before what follows it, then confidence, then the earlier flow.
+func better(a, b Cause) bool {
+	return a.Confidence > b.Confidence
+}
+
+// merge adds causes, joining those of several addresses that are the same thing.
+func merge(all, more []Cause) []Cause {
+next:
+	for _, c := range more {
+		for i := range all {
+			h := &all[i]
+			if h.Code == c.Code && h.Explains == c.Explains && h.flow != c.flow && sameCulprit(h.Culprit, c.Culprit) {
+				h.Destinations = append(h.Destinations, c.Destinations...)
+				h.Confidence = min(h.Confidence, c.Confidence)
+				continue next
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func sameCulprit(a, b *Culprit) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Kind == b.Kind && a.PID == b.PID && a.Unit == b.Unit && a.Container == b.Container && a.Key == b.Key &&
+		a.File == b.File && a.Line == b.Line && a.Device == b.Device && a.Name == b.Name && a.ID == b.ID
+}
+
+func (f *Flow) report() FlowReport {
+	fr := FlowReport{Network: f.Network, Destination: f.Path, Interface: f.Route.Device, Observed: f.Observed,
+		Predicted: f.predicted(), Checks: orEmpty(f.results)}
+	if f.Destination.IsValid() {
+		fr.Destination, fr.Port = f.Addr().String(), f.Port()
+	}
+	if f.Source.IsValid() {
+		fr.Source = f.Source.String()
+	}
+	return fr
+}
+
+// concerns reports whether a hook of the firewall lies on the flow's way.
+func concerns(h host.Hook, f *Flow) bool {
+	if h.Rules == 0 && h.Policy != "drop" && h.Policy != "DROP" {
+		return false
+	}
+	switch h.Family {
+	case "ip":
+		return f.Addr().Is4()
+	case "ip6":
+		return f.Addr().Is6()
+	case "inet", "netdev":
+		return true
+	}
+	return false // arp and bridge do not see what the host itself sends over IP
+}

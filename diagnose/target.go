@@ -1,0 +1,252 @@
+package diagnose
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Target is what the user asked about, parsed but not resolved.
+type Target struct {
+	Input   string
+	Network string // tcp, udp, unix
+	Host    string // name or address; empty for unix, "localhost" for a bare port
+	Addr    netip.Addr
+	Port    uint16
+	Path    string // unix: the socket
+	// Scheme is the application protocol to speak after connecting, empty for none.
+	Scheme  string
+	Service string // service name as given, or by scheme
+	URLPath string
+	// AnyHost: no host was given (bare port).
+	AnyHost bool
+}
+
+// TargetError is a target that can't be understood.
+type TargetError struct {
+	Input, Why string
+}
+
+func (e *TargetError) Error() string {
+	in := e.Input
+	if len(in) > 80 {
+		in = in[:80] + "…"
+	}
+	return fmt.Sprintf("target %q: %s", in, e.Why)
+}
+
+const maxTarget = 2048
+
+// ParseTarget understands every form of a target: 62893, :62893,
+// localhost:62893, [::1%lo]:80, udp://10.0.0.1:53, https://host/path,
+// unix:///run/x.sock, localhost:postgresql. Errors are *TargetError.
+func ParseTarget(input string) (Target, error) {
+	bad := func(format string, args ...any) (Target, error) {
+		return Target{}, &TargetError{input, fmt.Sprintf(format, args...)}
+	}
+	t := Target{Input: input, Network: "tcp"}
+	switch {
+	case input == "":
+		return bad("is empty; give a port, HOST:PORT, a URL or unix:///PATH")
+	case len(input) > maxTarget:
+		return bad("is longer than %d bytes", maxTarget)
+	case !utf8.ValidString(input):
+		return bad("is not valid UTF-8")
+	}
+	for _, r := range input {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) {
+			return bad("has a space or control character")
+		}
+	}
+	if path, ok := strings.CutPrefix(input, "unix:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if path == "" || path[0] != '/' && path[0] != '@' {
+			return bad("a unix socket needs an absolute path or @name, as in unix:///run/x.sock")
+		}
+		if len(path) > 107 {
+			return bad("a unix socket's path has at most 107 bytes (unix(7))")
+		}
+		t.Network, t.Path = "unix", path
+		return t, nil
+	}
+	rest := input
+	defaultPort := uint16(0)
+	if scheme, after, ok := strings.Cut(input, "://"); ok {
+		scheme = strings.ToLower(scheme)
+		rest = after
+		switch scheme {
+		case "tcp", "tcp4", "tcp6":
+		case "udp", "udp4", "udp6":
+			t.Network = "udp"
+		default:
+			s, known := schemes[scheme]
+			if !known {
+				return bad("unknown scheme %q; known are tcp, udp, unix, %s", scheme, strings.Join(schemeNames(), ", "))
+			}
+			t.Scheme, t.Service, defaultPort = s.speak, scheme, s.port
+		}
+		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+			t.URLPath = rest[i:]
+			rest = rest[:i]
+			if u, err := url.Parse(t.URLPath); err != nil || t.URLPath[0] != '/' && t.Scheme == "" {
+				return bad("has a path that is not a URL's")
+			} else {
+				t.URLPath = u.RequestURI()
+			}
+			if t.Scheme == "" && t.URLPath != "/" {
+				return bad("%s has no path", scheme)
+			}
+		}
+		if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+			rest = rest[i+1:] // user and password are not needed and not kept
+			t.Input = scheme + "://…@" + input[strings.Index(input, rest):]
+		}
+	}
+	h, port, err := splitTarget(rest)
+	if err != "" {
+		return bad("%s", err)
+	}
+	if port == "" {
+		switch {
+		case defaultPort != 0:
+			t.Port = defaultPort
+		case isNumber(h):
+			h, port = "", h
+		default:
+			return bad("has no port; write %s:PORT", h)
+		}
+	}
+	if port != "" {
+		n, why := parsePort(port)
+		if why != "" {
+			return bad("%s", why)
+		}
+		t.Port = n
+		if !isNumber(port) {
+			t.Service = strings.ToLower(port)
+			if t.Scheme == "" && t.Network == "tcp" {
+				t.Scheme = schemes[t.Service].speak
+			}
+		}
+	}
+	if h == "" {
+		h, t.AnyHost = "localhost", true
+	}
+	if addr, perr := netip.ParseAddr(h); perr == nil {
+		t.Addr = addr
+		if addr.Is4In6() {
+			t.Addr = addr.Unmap()
+		}
+	} else if why := checkName(h); why != "" {
+		return bad("%s", why)
+	}
+	t.Host = h
+	return t, nil
+}
+
+// splitTarget splits HOST:PORT; an IPv6 address needs brackets if a port follows.
+func splitTarget(s string) (h, port, why string) {
+	if strings.HasPrefix(s, "[") {
+		i := strings.IndexByte(s, ']')
+		if i < 0 {
+			return "", "", "has '[' without ']'"
+		}
+		h, s = s[1:i], s[i+1:]
+		a, err := netip.ParseAddr(h)
+		if err != nil || !a.Is6() {
+			return "", "", fmt.Sprintf("%q in brackets is not an IPv6 address", h)
+		}
+		if s == "" {
+			return h, "", ""
+		}
+		if s[0] != ':' {
+			return "", "", fmt.Sprintf("expected ':' and a port after ']', found %q", s)
+		}
+		if s[1:] == "" {
+			return "", "", "has no port after ':'"
+		}
+		return h, s[1:], ""
+	}
+	switch strings.Count(s, ":") {
+	case 0:
+		return s, "", ""
+	case 1:
+		h, port, _ = strings.Cut(s, ":")
+		if port == "" {
+			return "", "", "has no port after ':'"
+		}
+		return h, port, ""
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return "", "", fmt.Sprintf("an IPv6 address needs brackets before a port: [%s]:PORT", s)
+	}
+	return "", "", "has more than one ':'; an IPv6 address needs brackets, as in [::1]:80"
+}
+
+func isNumber(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// parsePort understands a number from 1 to 65535 or a service name.
+func parsePort(s string) (uint16, string) {
+	if isNumber(s) {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil || n > 65535 {
+			return 0, fmt.Sprintf("port %s is above 65535", s)
+		}
+		if n == 0 {
+			return 0, "port 0 is no port: the kernel takes it as \"any free one\""
+		}
+		return uint16(n), ""
+	}
+	if n := ServicePort(s); n != 0 {
+		return n, ""
+	}
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return 0, fmt.Sprintf("%q is neither a port from 1 to 65535 nor a known service name", s)
+}
+
+// checkName says why a host name can't be one (RFC 1123, underscores allowed).
+func checkName(h string) string {
+	if len(strings.TrimSuffix(h, ".")) > 253 {
+		return "the host name is longer than 253 bytes"
+	}
+	digits := true
+	for _, label := range strings.Split(strings.TrimSuffix(h, "."), ".") {
+		if label == "" {
+			return fmt.Sprintf("the host name %q has an empty part", h)
+		}
+		if len(label) > 63 {
+			return "a part of the host name is longer than 63 bytes"
+		}
+		if label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Sprintf("the host name %q has a part that begins or ends with '-'", h)
+		}
+		for _, c := range []byte(label) {
+			if c < '0' || c > '9' {
+				digits = false
+			}
+			if c >= 0x80 {
+				return fmt.Sprintf("the host name %q is not ASCII; write its xn-- form", h)
+			}
+			if !(c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') {
+				return fmt.Sprintf("the host name %q has the character %q", h, c)
+			}
+		}
+	}
+	if digits || strings.HasPrefix(strings.ToLower(h), "0x") {
+		return fmt.Sprintf("%q looks like an address but is none; write all four parts in decimal, as in 127.0.0.1", h)
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+package host
+
+import "context"
+
+// Filters asks what else stands on a packet's way.
+type Filters interface {
+	// Hooks lists where this namespace's firewall has rules or policies, so that
+	// a diagnosis that has not read them says so.
+	Hooks(ctx context.Context) (Hooks, error)
+	// Programs lists BPF programs on the way: XDP, tc and tcx of this
+	// namespace's links, and those on the cgroup of path (an inherited one
+	// counts), or on all cgroups where path is empty.
+	Programs(ctx context.Context, cgroup string) (Programs, error)
+}
+
+// Hooks is what could be found of the firewall.
+type Hooks struct {
+	List   []Hook
+	Limits []Limit
+}
+
+// Hook is a base chain, or a legacy table.
+type Hook struct {
+	Backend  string // nft, iptables-nft, iptables-legacy
+	Family   string // ip, ip6, inet, arp, bridge, netdev
+	Table    string
+	Chain    string
+	Hook     string // input, output, forward, prerouting, postrouting, ingress, egress
+	Priority int
+	Policy   string
+	Type     string // filter, nat, route
+	Rules    int    // -1: not known
+	Device   string
+}
+
+// Programs is what could be found of BPF.
+type Programs struct {
+	List   []Program
+	Limits []Limit
+}
+
+// Program is a BPF program that is attached somewhere.
+type Program struct {
+	ID     uint32
+	Name   string
+	Type   string // xdp, sched_cls, cgroup_skb, cgroup_sock, cgroup_sock_addr, …
+	Attach string // xdp, tc_ingress, tcx_ingress, cgroup_inet4_connect, cgroup_inet4_bind, …
+	Device string // link, for xdp and tc
+	Cgroup string // path, for cgroup programs
+	Pinned string
+	Tag    string
+	// Constant is the value the program returns whatever the packet is, if its
+	// instructions are no more than that; nil if it decides.
+	Constant *int64
+}

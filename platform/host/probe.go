@@ -1,0 +1,119 @@
+package host
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Prober does the real thing and tells what came back. It leaves nothing
+// behind: connections are closed, sockets never listen.
+type Prober interface {
+	// Connect connects, or for UDP sends the payload and waits for an answer
+	// or an error. A refusal is an answer: Attempt.Errno.
+	Connect(ctx context.Context, q ConnectQuery) (Attempt, error)
+	// Bind binds a socket, as the user if one is given, and closes it at once.
+	Bind(ctx context.Context, q BindQuery) (BindAttempt, error)
+}
+
+// ConnectQuery says what to try.
+type ConnectQuery struct {
+	Network string         // tcp, udp, unix
+	Address netip.AddrPort // tcp, udp; the zone names a device
+	Path    string         // unix
+	Source  netip.Addr     // zero: the kernel chooses
+	Timeout time.Duration
+	Payload []byte // UDP: what to send; empty sends an empty datagram
+	// Speak names the protocol to try after a TCP or unix connection: tls,
+	// http, https, ssh, redis, postgresql, mysql, smtp; empty sends nothing.
+	Speak string
+	// Name is the server's name for TLS and HTTP.
+	Name string
+	// URLPath is what to ask for by HTTP, default /.
+	URLPath string
+}
+
+// Attempt is what came of it.
+type Attempt struct {
+	// Errno is empty if it connected, else the POSIX name (ECONNREFUSED);
+	// ETIMEDOUT also if the query's own timeout ended it.
+	Errno   string
+	Elapsed time.Duration
+	ICMP    *ICMP // the message that caused Errno, if the kernel told it
+	Local   netip.AddrPort
+	Remote  netip.AddrPort
+	// Accepted says whether the local listener's process took the connection:
+	// yes, no, or unknown (the peer is not on this host, or it could not be seen).
+	Accepted string
+	// PeerInode is the accepted socket on this host, 0 if not accepted or not here.
+	PeerInode uint64
+	// PeerNetNS is where that socket is.
+	PeerNetNS uint64
+	Answered  bool // UDP: a datagram came back
+	// SelfConnected: the socket is connected to itself (TCP simultaneous open).
+	SelfConnected bool
+	Talk          *Talk
+	// Retransmits and PathMTU from TCP_INFO after speaking.
+	Retransmits int
+	PathMTU     int
+	// Moved are the counters (see System.Counters) of the namespace that rose
+	// between just before the attempt and its end, by how much. Other traffic
+	// of the host counts too.
+	Moved map[string]int64
+}
+
+// ICMP is an error message from the socket's error queue (ip(7), IP_RECVERR).
+type ICMP struct {
+	Version int // 4 or 6
+	Type    int
+	Code    int
+	From    netip.Addr // who sent it; zero if it was this host's own stack
+	Local   bool       // the error was made by this host (SO_EE_ORIGIN_LOCAL)
+}
+
+// Talk is what a protocol's first words showed.
+type Talk struct {
+	Asked string // the protocol that was tried
+	// Heard is the protocol that the answer shows: tls, http, ssh, redis,
+	// postgresql, mysql, smtp, ftp, …; empty if nothing or nothing known came.
+	Heard  string
+	OK     bool   // Heard is what was asked for, and it went well
+	Status int    // of HTTP
+	Banner string // first words, cleaned and bounded
+	Denied string // what the application says if it refuses: its own words
+	Errno  string // ECONNRESET, EPIPE, EOF or ETIMEDOUT if it ended early
+	TLS    *TLS
+}
+
+// TLS is what a handshake showed.
+type TLS struct {
+	Version   string
+	Alert     string // the alert or failure, in words
+	Subject   string
+	Issuer    string
+	Names     []string
+	NotBefore time.Time
+	NotAfter  time.Time
+	// Problem is empty if the certificate is good for the name: expired,
+	// not-yet-valid, wrong-name, unknown-issuer.
+	Problem string
+}
+
+// BindQuery says what to try.
+type BindQuery struct {
+	Network string // tcp, udp, unix
+	Address netip.AddrPort
+	Path    string
+	UID     *uint32 // as this user, in a child with that user's rights
+}
+
+// BindAttempt is what came of it. A listening server mostly sets SO_REUSEADDR;
+// Plain tells what happens without.
+type BindAttempt struct {
+	Errno   string // with SO_REUSEADDR for TCP; empty: it works
+	Plain   string // without it
+	Elapsed time.Duration
+	// SocketErrno is set if not even the socket could be made (seccomp,
+	// RestrictAddressFamilies).
+	SocketErrno string
+}

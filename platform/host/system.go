@@ -1,0 +1,42 @@
+package host
+
+import "time"
+
+// Info describes the host and what the caller may see of it.
+type Info struct {
+	OS       string // linux, darwin, windows
+	Kernel   string // release, for instance 6.1.0-18-amd64
+	Hostname string
+	Distro   string // PRETTY_NAME of os-release
+	UID      uint32 // effective user of the caller
+	// Privileged: the caller may read every process's descriptors and every
+	// kernel table (root, or CAP_SYS_PTRACE and CAP_NET_ADMIN).
+	Privileged   bool
+	Capabilities []string // effective, by name: CAP_NET_ADMIN
+	NetNS        uint64   // inode of the network namespace of this view
+	UserNS       uint64
+	InitUserNS   bool      // the caller is in the initial user namespace
+	At           time.Time // when the facts were read
+	Boot         time.Time
+	Container    string   // what the host itself runs in, if it is a container
+	LSMs         []string // active security modules in order; nil if unknown
+	SELinux      string   // enforcing, permissive or empty
+	Seccomp      int      // seccomp mode of the caller: 0 none, 1 strict, 2 filter
+	NoNewPrivs   bool
+	Label        string // LSM label of the caller
+	Cgroup       string // the caller's cgroup path
+	Lockdown     string
+}
+
+// Sysctl is one kernel setting.
+type Sysctl struct {
+	Key   string
+	Value string
+	// File and Line say which configuration sets it (sysctl.d), if any does.
+	// The last setting in systemd-sysctl's order wins; see sysctl.d(5).
+	File string
+	Line int
+	// Configured is the value written there; it differs from Value when the
+	// setting was changed at run time.
+	Configured string
+}
