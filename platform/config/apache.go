@@ -76,12 +76,12 @@ func (p *apache) file(file File, outer []string) {
 			}
 			return
 		}
-		words := strings.Fields(body)
-		if len(words) < 2 {
+		key, _ := keyword(body)
+		if key = strings.ToLower(key); commented && key != "listen" {
 			return
 		}
-		key := strings.ToLower(words[0])
-		if commented && key != "listen" {
+		words := strings.Fields(body)
+		if len(words) < 2 {
 			return
 		}
 		argument := unquote(strings.TrimSuffix(words[1], ">"))

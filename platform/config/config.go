@@ -7,7 +7,6 @@
 package config
 
 import (
-	"bytes"
 	"net/netip"
 	"path"
 	"strconv"
@@ -39,16 +38,12 @@ type Reader func(pattern string) []File
 
 // lines calls f for each line with its number from 1, without the line end.
 func (file File) lines(f func(number int, line string)) {
-	data := file.Data
-	for number := 1; len(data) > 0; number++ {
-		line := data
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			line, data = data[:i], data[i+1:]
-		} else {
-			data = nil
-		}
+	data := string(file.Data)
+	for number := 1; data != ""; number++ {
+		var line string
+		line, data, _ = strings.Cut(data, "\n")
 		if len(line) <= maxLine {
-			f(number, string(bytes.TrimSuffix(line, []byte("\r"))))
+			f(number, strings.TrimSuffix(line, "\r"))
 		}
 	}
 }
@@ -184,6 +179,15 @@ func uncomment(line string) (rest string, commented bool) {
 		return trimmed, false
 	}
 	return strings.TrimSpace(strings.TrimLeft(trimmed, "#")), true
+}
+
+// keyword returns the first word of a line and the rest. Most lines of these files
+// are prose in comments: what is not a setting goes no further than this.
+func keyword(body string) (key, rest string) {
+	if i := strings.IndexAny(body, " \t"); i >= 0 {
+		return body[:i], body[i+1:]
+	}
+	return body, ""
 }
 
 // unquote takes the quotes from a word that is wholly quoted.

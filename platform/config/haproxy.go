@@ -16,18 +16,19 @@ func HAProxy(file File) []host.Claim {
 			return
 		}
 		body, commented := uncomment(line)
-		words := strings.Fields(body)
-		if len(words) < 2 {
+		key, rest := keyword(body)
+		if key != "bind" && key != "listen" {
 			return
 		}
-		list, key := words[1], "bind"
+		words := strings.Fields(rest)
 		switch {
-		case words[0] == "bind":
-		case words[0] == "listen" && len(words) > 2 && !commented:
-			list, key = words[2], "listen"
+		case key == "bind" && len(words) > 0:
+		case key == "listen" && len(words) > 1 && !commented:
+			words = words[1:]
 		default:
 			return
 		}
+		list := words[0]
 		for _, where := range strings.Split(unquote(list), ",") {
 			claim := file.claim("haproxy", key, number, line)
 			claim.Unit, claim.Disabled = "haproxy.service", commented

@@ -32,27 +32,33 @@ type redisSetting struct {
 func (p *redis) file(file File) {
 	file.lines(func(number int, line string) {
 		body, commented := uncomment(line)
-		words := strings.Fields(body)
-		if len(words) < 2 || len(words) > 64 {
+		key, rest := keyword(body)
+		switch key = strings.ToLower(key); key {
+		case "include", "port", "tls-port", "bind", "unixsocket":
+		default:
 			return
 		}
-		for i := range words {
-			words[i] = unquote(words[i])
+		args := strings.Fields(rest)
+		if len(args) == 0 || len(args) > 64 {
+			return
 		}
-		switch key := strings.ToLower(words[0]); key {
+		for i := range args {
+			args[i] = unquote(args[i])
+		}
+		switch key {
 		case "include":
 			if !commented {
-				p.each(path.Dir(file.Path), words[1], p.file)
+				p.each(path.Dir(file.Path), args[0], p.file)
 			}
-		case "port", "tls-port", "bind", "unixsocket":
-			setting := redisSetting{words[1:], file.claim(p.program, key, number, line)}
+		default:
+			setting := redisSetting{args, file.claim(p.program, key, number, line)}
 			if !commented {
 				p.set[key] = setting
 				return
 			}
 			// The file's own prose starts with such words too; a setting is
 			// one number and no more.
-			if _, ok := port(words[1]); ok && len(words) == 2 && strings.HasSuffix(key, "port") && len(p.commented) < 16 {
+			if _, ok := port(args[0]); ok && len(args) == 1 && strings.HasSuffix(key, "port") && len(p.commented) < 16 {
 				setting.claim.Disabled = true
 				p.commented = append(p.commented, setting)
 			}

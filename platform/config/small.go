@@ -15,25 +15,28 @@ func Squid(main File, read Reader) []host.Claim {
 	each = func(file File) {
 		file.lines(func(number int, line string) {
 			body, commented := uncomment(line)
-			words := strings.Fields(body)
-			if len(words) < 2 || len(claims) > maxClaims {
-				return
-			}
-			claim := file.claim("squid", words[0], number, line)
-			claim.Unit, claim.Disabled = "squid.service", commented
-			switch words[0] {
-			case "http_port", "https_port":
-			case "icp_port", "snmp_port":
-				claim.Network = "udp"
-			case "include":
-				if !commented {
-					in.each(path.Dir(main.Path), words[1], each)
-				}
-				return
+			key, rest := keyword(body)
+			switch key {
+			case "http_port", "https_port", "icp_port", "snmp_port", "include":
 			default:
 				return
 			}
-			address, n, ok := endpoint(words[1])
+			words := strings.Fields(rest)
+			if len(words) == 0 || len(claims) > maxClaims {
+				return
+			}
+			if key == "include" {
+				if !commented {
+					in.each(path.Dir(main.Path), words[0], each)
+				}
+				return
+			}
+			claim := file.claim("squid", key, number, line)
+			claim.Unit, claim.Disabled = "squid.service", commented
+			if key == "icp_port" || key == "snmp_port" {
+				claim.Network = "udp"
+			}
+			address, n, ok := endpoint(words[0])
 			if !ok || n == 0 {
 				return
 			}

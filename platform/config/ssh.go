@@ -37,6 +37,11 @@ func (p *ssh) file(file File) {
 			return
 		}
 		key := strings.ToLower(body[:cut])
+		switch key {
+		case "match", "port", "listenaddress", "include":
+		default:
+			return
+		}
 		words := strings.Fields(strings.Replace(body[cut:], "=", " ", 1))
 		if len(words) == 0 {
 			return
