@@ -61,12 +61,17 @@ type RouteQuery struct {
 	UID         *uint32
 	InputDevice string // set: as a packet that came in there
 	OutDevice   string
+	// Protocol is the IP protocol number for rules that ask for it, with the
+	// ports; 0 leaves it to the kernel, which takes UDP for IPv4, none for IPv6.
+	Protocol        int
+	SourcePort      uint16
+	DestinationPort uint16
 }
 
 // Route is a route, or the answer to where a packet goes.
 type Route struct {
 	Destination netip.Prefix
-	Type        string // unicast, local, broadcast, blackhole, unreachable, prohibit, throw
+	Type        string // unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw
 	Table       int
 	Gateway     netip.Addr
 	Device      string
@@ -77,6 +82,8 @@ type Route struct {
 	Scope       string
 	MTU         int
 	LinkDown    bool   // RTNH_F_LINKDOWN or RTNH_F_DEAD
+	Dead        bool   // RTNH_F_DEAD: the kernel passes over it
+	TOS         uint8  // it takes only packets with this type of service
 	OnLink      bool   // RTNH_F_ONLINK
 	Errno       string // ENETUNREACH and so on, if there is no way
 	Multipath   []NextHop
@@ -87,6 +94,7 @@ type NextHop struct {
 	Gateway netip.Addr
 	Device  string
 	Weight  int
+	Dead    bool // RTNH_F_DEAD
 }
 
 // RouteRule is a policy rule (ip rule).
@@ -112,7 +120,9 @@ type RouteRule struct {
 	DportHigh     uint16
 	L3Mdev        bool
 	TOS           uint8
-	SuppressGroup int
+	SuppressGroup int // suppress_ifgroup, -1: none
+	// Opaque: it selects by something that has no field here.
+	Opaque bool
 }
 
 // Neighbour is an entry of the ARP or ND table.

@@ -37,13 +37,16 @@ type Process struct {
 	Container  string // container id from the cgroup or mount table, if in one
 	// Namespaces by inode; 0 if not readable.
 	NetNS, PIDNS, MntNS, UserNS uint64
-	Seccomp                     int
-	NoNewPrivs                  bool
-	CapEff                      uint64
-	FDs                         int    // open descriptors, -1 if not readable
-	FDLimit                     uint64 // soft limit
-	WaitChannel                 string // kernel function it sleeps in, if told
-	Label                       string // LSM label
+	// FrozenBy is the control group that keeps it frozen, of the unified
+	// hierarchy or of the freezer of version 1; empty if none.
+	FrozenBy    string
+	Seccomp     int
+	NoNewPrivs  bool
+	CapEff      uint64
+	FDs         int    // open descriptors, -1 if not readable
+	FDLimit     uint64 // soft limit
+	WaitChannel string // kernel function it sleeps in, if told
+	Label       string // LSM label
 	// Env holds only the names that matter for addresses and ports (PORT, HOST,
 	// LISTEN_FDS, http_proxy, no_proxy and the like), never the others. Values
 	// of URLs are without credentials.

@@ -41,12 +41,16 @@ const (
 type Socket struct {
 	Network string // tcp, udp, unix
 	State   State
-	Local   netip.AddrPort // zero for unix; a wildcard is 0.0.0.0 or ::
-	Remote  netip.AddrPort
-	Path    string // unix: file system path, or @name for an abstract one
+	// Local is zero for unix; a wildcard is 0.0.0.0 or ::. An IPv6 socket that
+	// carries IPv4 has ::ffff:a.b.c.d, so that the socket's family is not lost.
+	Local  netip.AddrPort
+	Remote netip.AddrPort
+	Path   string // unix: file system path, or @name for an abstract one
 	// FileInode is the file that a unix socket was bound to; a path whose file
-	// has another inode is stale.
+	// has another inode is stale. Linux tells its low 32 bits only.
 	FileInode uint64
+	// Peer is the inode of the unix socket at the other end.
+	Peer uint64
 	// Inode names the socket in /proc/PID/fd. Zero: no process holds it, it is
 	// in the kernel only (TIME-WAIT, or not accepted yet).
 	Inode     uint64
@@ -57,15 +61,23 @@ type Socket struct {
 	Mark      uint32 // seen with CAP_NET_ADMIN
 	V6Only    bool
 	FreeBind  bool // IP_FREEBIND
+	// Transparent: IP_TRANSPARENT, it takes packets to foreign addresses (TPROXY).
+	Transparent bool
 	// Queue and Backlog: for LISTEN the connections that wait for accept and the
 	// most that may; else bytes received and sent but not taken (ss Recv-Q, Send-Q).
 	Queue, Backlog uint32
 	CgroupID       uint64
-	Drops          uint32 // packets dropped at the socket: filter or memory
-	MD5            bool   // a TCP-MD5 or TCP-AO key is required; seen with CAP_NET_ADMIN
 	NetNS          uint64
 	Retransmits    uint32 // consecutive unanswered retransmissions
-	PMTU           uint32
+	// Drops, MD5 and PMTU are told only where the query names a port: asking
+	// for them costs too much in a list of all sockets.
+	Drops uint32 // packets dropped at the socket: filter or memory
+	MD5   bool   // a TCP-MD5 or TCP-AO key is required; seen with CAP_NET_ADMIN
+	PMTU  uint32
+	// Brief: it was read from /proc/net, which tells addresses, state, queue,
+	// UID and inode only. Everything else is not known, the more so V6Only, Device
+	// and Backlog; BoundInactive sockets are not listed there.
+	Brief bool
 }
 
 // SocketQuery selects sockets. The zero value of a field selects everything.

@@ -26,6 +26,9 @@ type Info struct {
 	Label        string // LSM label of the caller
 	Cgroup       string // the caller's cgroup path
 	Lockdown     string
+	// Limits are those of every answer about this host: what the caller's
+	// rights or the kernel keep hidden.
+	Limits []Limit
 }
 
 // Sysctl is one kernel setting.

@@ -1,0 +1,250 @@
+package host
+
+import (
+	"math/bits"
+	"net/netip"
+	"slices"
+)
+
+// loopback is the device of what stays on the host.
+const loopback = "lo"
+
+// way4 is ip_route_output_key_hash_rcu of net/ipv4/route.c.
+func (f fib) way4() Route {
+	q := &f.q
+	sent := q.InputDevice == ""
+	special := q.Destination.IsMulticast() || q.Destination == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if sent && q.Source.IsValid() {
+		device, own := f.owner(q.Source)
+		if !own || q.Source.IsMulticast() {
+			return Route{Errno: "EINVAL"}
+		}
+		if special && q.OutDevice == "" {
+			q.OutDevice = device
+			return f.direct()
+		}
+	}
+	if sent && special && q.OutDevice != "" {
+		return f.direct()
+	}
+	if sent && q.Destination.IsUnspecified() {
+		// The address of no one is the host itself.
+		q.Destination = q.Source
+		if !q.Destination.IsValid() {
+			q.Destination = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return Route{Type: "local", Table: tableLocal, Device: loopback, Source: q.Destination,
+			Destination: netip.PrefixFrom(q.Destination, 32)}
+	}
+	found := f.lookup()
+	switch {
+	case found.unknown:
+		return Route{}
+	case found.Errno != "" && sent && q.OutDevice != "":
+		// "Apparently, routing tables are wrong": the kernel takes it to be on
+		// the link.
+		return f.direct()
+	case found.Errno != "":
+		return found.Route
+	}
+	r := f.first(found.Route)
+	if special {
+		r.Type = "broadcast"
+		if q.Destination.IsMulticast() {
+			r.Type = "multicast"
+		}
+	}
+	if r.Type == "local" {
+		r.Device, r.Link = loopback, 0
+	}
+	switch {
+	case q.Source.IsValid():
+		r.Source = q.Source
+	case r.Source.IsValid():
+	case r.Type == "local":
+		r.Source = q.Destination
+	default:
+		r.Source = f.source4(r.Device, r.Gateway, r.Scope)
+	}
+	if sent && r.Source.IsLoopback() && r.Device != loopback {
+		// A loopback address doesn't leave the host (without route_localnet).
+		return Route{Errno: "EINVAL", Type: r.Type, Table: r.Table, Destination: r.Destination, Device: r.Device}
+	}
+	return r
+}
+
+// direct is a way onto a link without any route.
+func (f fib) direct() Route {
+	r := Route{Type: "unicast", Device: f.q.OutDevice, Source: f.q.Source, Scope: "link",
+		Destination: netip.PrefixFrom(f.q.Destination, 32)}
+	switch {
+	case f.q.Destination.IsMulticast():
+		r.Type = "multicast"
+	case f.q.Destination == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		r.Type = "broadcast"
+	}
+	if !r.Source.IsValid() {
+		r.Source = f.source4(r.Device, netip.Addr{}, "link")
+	}
+	return r
+}
+
+// finish6 completes an IPv6 answer.
+func (f fib) finish6(found result) Route {
+	if found.unknown {
+		return Route{}
+	}
+	if found.Errno != "" {
+		return found.Route
+	}
+	r := f.first(found.Route)
+	switch {
+	case f.q.Source.IsValid():
+		r.Source = f.q.Source
+	case !r.Source.IsValid():
+		r.Source = f.source6(r.Device)
+	}
+	return r
+}
+
+// first takes the first way of a multipath route that can be taken.
+func (f fib) first(r Route) Route {
+	for _, hop := range r.Multipath {
+		if !hop.Dead && (f.q.OutDevice == "" || hop.Device == f.q.OutDevice) {
+			r.Gateway, r.Device = hop.Gateway, hop.Device
+			break
+		}
+	}
+	return r
+}
+
+// owner finds the device of an address of this host: __ip_dev_find of
+// net/ipv4/devinet.c, which takes all of a loopback network too.
+func (f fib) owner(a netip.Addr) (device string, own bool) {
+	for _, have := range f.addresses {
+		if have.Prefix.Addr() == a {
+			return have.Device, true
+		}
+	}
+	f.q = RouteQuery{Destination: a}
+	r, ok := f.table(tableLocal)
+	return r.Device, ok && r.Type == "local"
+}
+
+// source4 is inet_select_addr of net/ipv4/devinet.c: the first address of the
+// device with a scope that reaches, rather one in the gateway's network; else
+// one of any device.
+func (f fib) source4(device string, gateway netip.Addr, scope string) netip.Addr {
+	var first netip.Addr
+	reach := scopeRank(scope)
+	for _, a := range f.addresses {
+		if a.Device != device || !a.Prefix.Addr().Is4() || min(scopeRank(a.Scope), scopeRank("host")) > reach {
+			continue
+		}
+		if !gateway.Is4() || a.Prefix.Contains(gateway) {
+			return a.Prefix.Addr()
+		}
+		if !first.IsValid() {
+			first = a.Prefix.Addr()
+		}
+	}
+	if first.IsValid() {
+		return first
+	}
+	for _, a := range f.addresses {
+		if a.Prefix.Addr().Is4() && a.Scope != "link" && scopeRank(a.Scope) <= reach {
+			return a.Prefix.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+func scopeRank(scope string) int {
+	order := []string{"global", "site", "link", "host", "nowhere"}
+	return max(0, slices.Index(order, scope))
+}
+
+// source6 chooses an IPv6 source as RFC 6724 section 5 and ipv6_dev_get_saddr
+// of net/ipv6/addrconf.c do, as far as an [Address] tells: rules 1, 2, 5, 6
+// and 8.
+func (f fib) source6(device string) netip.Addr {
+	destination := f.q.Destination
+	var best netip.Addr
+	var score [6]int
+	for _, a := range f.addresses {
+		addr := a.Prefix.Addr()
+		if !addr.Is6() || a.Tentative || a.DADFailed || addr.IsMulticast() {
+			continue
+		}
+		if (destination.IsLinkLocalUnicast() || destination.IsMulticast()) && a.Device != device {
+			continue
+		}
+		this := [6]int{1, 0, fitness(addr, destination), 0, 0, min(a.Prefix.Bits(), common(addr, destination))}
+		if addr == destination {
+			this[1] = 1
+		}
+		if a.Device == device {
+			this[3] = 1
+		}
+		if label(addr) == label(destination) {
+			this[4] = 1
+		}
+		if slices.Compare(this[:], score[:]) > 0 {
+			best, score = addr, this
+		}
+	}
+	return best
+}
+
+// fitness orders sources by scope: the smallest that still reaches is the
+// best, of those that don't the largest (rule 2).
+func fitness(source, destination netip.Addr) int {
+	s, d := scope6(source), scope6(destination)
+	if s >= d {
+		return 32 - s
+	}
+	return s - 32
+}
+
+// scope6 is an address's scope as in RFC 4007; multicast carries it.
+func scope6(a netip.Addr) int {
+	b := a.As16()
+	switch {
+	case a.IsMulticast():
+		return int(b[1] & 0xf)
+	case a.IsLoopback():
+		return 1
+	case a.IsLinkLocalUnicast():
+		return 2
+	case b[0] == 0xfe && b[1]&0xc0 == 0xc0:
+		return 5
+	}
+	return 14
+}
+
+// labels are the kernel's default policy table (net/ipv6/addrlabel.c), the
+// most special first.
+var labels = []netip.Prefix{
+	netip.MustParsePrefix("::1/128"),
+	netip.MustParsePrefix("::ffff:0:0/96"),
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("2001::/32"),
+	netip.MustParsePrefix("2001:10::/28"),
+	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("fc00::/7"),
+}
+
+func label(a netip.Addr) int {
+	return slices.IndexFunc(labels, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// common counts the leading bits that two IPv6 addresses share.
+func common(a, b netip.Addr) int {
+	x, y := a.As16(), b.As16()
+	for i := range x {
+		if d := x[i] ^ y[i]; d != 0 {
+			return 8*i + bits.LeadingZeros8(d)
+		}
+	}
+	return 128
+}
