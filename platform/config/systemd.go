@@ -82,7 +82,7 @@ func (u *Unit) setting(section, key, value string, line unitLine) {
 			u.Listens, u.lines = nil, nil
 			return
 		}
-		if listen, ok := unitListen(key, value); ok {
+		if listen, ok := Listen(key, value); ok {
 			listen.File, listen.Line = host.Clean([]byte(line.file.Path), 4096), line.number
 			u.Listens = append(u.Listens, listen)
 			u.lines = append(u.lines, line)
@@ -148,10 +148,10 @@ func unitLines(file File, f func(line unitLine, body string)) {
 	})
 }
 
-// unitListen reads the address of a Listen…= setting of a socket unit. A number
+// Listen reads the address of a Listen…= setting of a socket unit. A number
 // alone is a port on [::], which takes IPv4 as well unless BindIPv6Only= says
-// otherwise.
-func unitListen(key, value string) (host.UnitListen, bool) {
+// otherwise. ok is false for what has no port or path, such as netlink.
+func Listen(key, value string) (listen host.UnitListen, ok bool) {
 	l := host.UnitListen{Network: "tcp"}
 	switch key {
 	case "ListenStream":
