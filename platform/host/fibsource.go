@@ -9,15 +9,20 @@ import (
 // loopback is the device of what stays on the host.
 const loopback = "lo"
 
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // way4 is ip_route_output_key_hash_rcu of net/ipv4/route.c.
 func (f fib) way4() Route {
 	q := &f.q
 	sent := q.InputDevice == ""
-	special := q.Destination.IsMulticast() || q.Destination == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	special := q.Destination.IsMulticast() || q.Destination == limitedBroadcast
 	if sent && q.Source.IsValid() {
 		device, own := f.owner(q.Source)
-		if !own || q.Source.IsMulticast() {
+		switch {
+		case q.Source.IsMulticast() || q.Source == limitedBroadcast:
 			return Route{Errno: "EINVAL"}
+		case !own:
+			return Route{Errno: "ENETUNREACH"}
 		}
 		if special && q.OutDevice == "" {
 			q.OutDevice = device
@@ -80,7 +85,7 @@ func (f fib) direct() Route {
 	switch {
 	case f.q.Destination.IsMulticast():
 		r.Type = "multicast"
-	case f.q.Destination == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case f.q.Destination == limitedBroadcast:
 		r.Type = "broadcast"
 	}
 	if !r.Source.IsValid() {
