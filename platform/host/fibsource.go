@@ -26,20 +26,22 @@ func (f fib) way4() Route {
 		}
 		if special && q.OutDevice == "" {
 			q.OutDevice = device
-			return f.direct()
+			return f.leaves(f.direct())
 		}
 	}
 	if sent && special && q.OutDevice != "" {
-		return f.direct()
+		return f.leaves(f.direct())
 	}
 	if sent && q.Destination.IsUnspecified() {
-		// The address of no one is the host itself.
-		q.Destination = q.Source
-		if !q.Destination.IsValid() {
-			q.Destination = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		// The address of no one is the host itself; no table is asked.
+		r := Route{Type: "local", Device: loopback, Source: q.Source, Destination: netip.PrefixFrom(q.Destination, 32)}
+		if !r.Source.IsValid() && q.OutDevice != "" {
+			r.Source = f.source4(q.OutDevice, netip.Addr{}, "host")
 		}
-		return Route{Type: "local", Table: tableLocal, Device: loopback, Source: q.Destination,
-			Destination: netip.PrefixFrom(q.Destination, 32)}
+		if !r.Source.IsValid() {
+			r.Source = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return r
 	}
 	found := f.lookup()
 	switch {
@@ -48,12 +50,13 @@ func (f fib) way4() Route {
 	case found.Errno != "" && sent && q.OutDevice != "":
 		// "Apparently, routing tables are wrong": the kernel takes it to be on
 		// the link.
-		return f.direct()
+		return f.leaves(f.direct())
 	case found.Errno != "":
 		return found.Route
 	}
 	r := f.first(found.Route)
 	if special {
+		r.Gateway = netip.Addr{} // it is for everyone on the link
 		r.Type = "broadcast"
 		if q.Destination.IsMulticast() {
 			r.Type = "multicast"
@@ -71,9 +74,17 @@ func (f fib) way4() Route {
 	default:
 		r.Source = f.source4(r.Device, r.Gateway, r.Scope)
 	}
-	if sent && r.Source.IsLoopback() && r.Device != loopback {
-		// A loopback address doesn't leave the host (without route_localnet).
-		return Route{Errno: "EINVAL", Type: r.Type, Table: r.Table, Destination: r.Destination, Device: r.Device}
+	if !sent {
+		return r
+	}
+	return f.leaves(r)
+}
+
+// leaves refuses what a loopback address would send to elsewhere; a host with
+// route_localnet doesn't, see ip-sysctl.
+func (f fib) leaves(r Route) Route {
+	if r.Source.IsLoopback() && r.Device != loopback {
+		r.Errno = "EINVAL"
 	}
 	return r
 }
@@ -103,11 +114,15 @@ func (f fib) finish6(found result) Route {
 		return found.Route
 	}
 	r := f.first(found.Route)
+	device := r.Device
+	if r.Type == "local" {
+		r.Device, r.Link = loopback, 0
+	}
 	switch {
 	case f.q.Source.IsValid():
 		r.Source = f.q.Source
 	case !r.Source.IsValid():
-		r.Source = f.source6(r.Device)
+		r.Source = f.source6(device)
 	}
 	return r
 }
@@ -181,7 +196,7 @@ func (f fib) source6(device string) netip.Addr {
 		if !addr.Is6() || a.Tentative || a.DADFailed || addr.IsMulticast() {
 			continue
 		}
-		if (destination.IsLinkLocalUnicast() || destination.IsMulticast()) && a.Device != device {
+		if needsDevice(destination) && a.Device != device {
 			continue
 		}
 		this := [6]int{1, 0, fitness(addr, destination), 0, 0, min(a.Prefix.Bits(), common(addr, destination))}
@@ -217,9 +232,7 @@ func scope6(a netip.Addr) int {
 	switch {
 	case a.IsMulticast():
 		return int(b[1] & 0xf)
-	case a.IsLoopback():
-		return 1
-	case a.IsLinkLocalUnicast():
+	case a.IsLinkLocalUnicast(), a.IsLoopback():
 		return 2
 	case b[0] == 0xfe && b[1]&0xc0 == 0xc0:
 		return 5

@@ -115,12 +115,20 @@ func (c *netlinkConn) routeTo(ctx context.Context, q host.RouteQuery) (host.Rout
 			way.Metric, way.Protocol, way.Scope = match.Metric, match.Protocol, match.Scope
 			way.LinkDown, way.OnLink, way.Multipath = match.LinkDown, match.OnLink, match.Multipath
 			way.Table = match.Table
+			// Without rules of its own, a host has IPv4's local and main tables
+			// in one, and the kernel tells main for both.
+			if way.Table == unix.RT_TABLE_MAIN && way.Protocol == "kernel" && (way.Type == "local" || way.Type == "broadcast") {
+				way.Table = unix.RT_TABLE_LOCAL
+			}
 			if way.MTU == 0 {
 				way.MTU = match.MTU
 			}
 		}
 	} else if _, ok := refusal(err); ok {
 		way.Table, way.Protocol, err = 0, "", nil
+	}
+	if q.Source.IsValid() && !q.Source.IsUnspecified() {
+		way.Source = q.Source
 	}
 	return way, err
 }
