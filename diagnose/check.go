@@ -138,6 +138,9 @@ func (p *Pass) Stop(c Cause) {
 	p.Flow.causes = append(p.Flow.causes, c)
 }
 
+// Stopped returns the causes that stopped the flow so far.
+func (p *Pass) Stopped() []Cause { return p.Flow.causes }
+
 // Note reports something worth knowing.
 func (p *Pass) Note(f Finding) { f.Severity = SeverityNote; p.run.find(f) }
 

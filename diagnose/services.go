@@ -60,3 +60,6 @@ var programs = map[uint16][]string{
 
 // ProgramsFor returns the names of programs that usually serve the port.
 func ProgramsFor(port uint16) []string { return programs[port] }
+
+// KnownPrograms returns the programs that usually serve each known port.
+func KnownPrograms() map[uint16][]string { return programs }

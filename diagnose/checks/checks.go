@@ -18,5 +18,13 @@ func All() []*diagnose.Check {
 }
 
 func connectChecks() []*diagnose.Check {
-	return []*diagnose.Check{}
+	return []*diagnose.Check{
+		name, nameAfter, proxyEnv,
+		route, transform, ephemeral,
+		link, vpn, neighbour,
+		bpf, bpfAfter, qdisc, rpFilter,
+		socket, unixSocket, unixAfter, accept, acceptAfter, resources,
+		remote,
+		backend, peers, protocol,
+	}
 }

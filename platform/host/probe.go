@@ -25,7 +25,8 @@ type ConnectQuery struct {
 	Timeout time.Duration
 	Payload []byte // UDP: what to send; empty sends an empty datagram
 	// Speak names the protocol to try after a TCP or unix connection: tls,
-	// http, https, ssh, redis, postgresql, mysql, smtp; empty sends nothing.
+	// http, https, http2, ssh, redis, postgresql, mysql, smtp, ftp, imap, pop3,
+	// memcached; empty sends nothing.
 	Speak string
 	// Name is the server's name for TLS and HTTP.
 	Name string
@@ -37,7 +38,12 @@ type ConnectQuery struct {
 type Attempt struct {
 	// Errno is empty if it connected, else the POSIX name (ECONNREFUSED);
 	// ETIMEDOUT also if the query's own timeout ended it.
-	Errno   string
+	Errno string
+	// SocketErrno is set too if not even the socket could be made (seccomp,
+	// RestrictAddressFamilies, too many open files).
+	SocketErrno string
+	// Elapsed is the time until it connected, was answered or failed; talking
+	// comes after.
 	Elapsed time.Duration
 	ICMP    *ICMP // the message that caused Errno, if the kernel told it
 	Local   netip.AddrPort
@@ -80,7 +86,10 @@ type Talk struct {
 	OK     bool   // Heard is what was asked for, and it went well
 	Status int    // of HTTP
 	Banner string // first words, cleaned and bounded
-	Denied string // what the application says if it refuses: its own words
+	// Denied is what the application says if it refuses: its own words. A
+	// database is greeted as the user portwhy; words that name that user may
+	// not hold for another one.
+	Denied string
 	Errno  string // ECONNRESET, EPIPE, EOF or ETIMEDOUT if it ended early
 	TLS    *TLS
 }
@@ -95,7 +104,7 @@ type TLS struct {
 	NotBefore time.Time
 	NotAfter  time.Time
 	// Problem is empty if the certificate is good for the name: expired,
-	// not-yet-valid, wrong-name, unknown-issuer.
+	// not-yet-valid, wrong-name, unknown-issuer, or invalid for what Alert says.
 	Problem string
 }
 
