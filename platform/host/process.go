@@ -33,8 +33,11 @@ type Process struct {
 	StartTicks uint64
 	TracerPID  int
 	Cgroup     string // path; of the unified hierarchy, or systemd's named one
-	Unit       string // nginx.service, if it runs in a unit that is not a session
-	Container  string // container id from the cgroup or mount table, if in one
+	// Unit is the unit it runs in, nginx.service, if that is neither a session
+	// nor a container's scope. UserUnit is a unit of its user's own manager
+	// (systemctl --user); Unit is then empty.
+	Unit, UserUnit string
+	Container      string // container id from the cgroup or mount table, if in one
 	// Namespaces by inode; 0 if not readable.
 	NetNS, PIDNS, MntNS, UserNS uint64
 	// FrozenBy is the control group that keeps it frozen, of the unified

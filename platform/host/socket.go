@@ -124,5 +124,6 @@ type SocketOptions struct {
 	FreeBind             bool
 	Transparent          bool
 	Accepting            bool // SO_ACCEPTCONN
+	AO                   bool // it demands TCP-AO keys (TCP_AO_INFO)
 	Local                netip.AddrPort
 }

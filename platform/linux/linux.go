@@ -39,6 +39,13 @@ type Host struct {
 	ns *os.File
 	// netns is that namespace's inode.
 	netns uint64
+
+	diag    diagSocket
+	modules moduleCache
+	names   passwd
+	found   hints
+	groups  cgroupCache
+	boot    bootTime
 }
 
 // Open looks at this host. The error wraps [host.ErrNoNamespace] if
@@ -46,7 +53,7 @@ type Host struct {
 // not enter it.
 func Open(o Options) (*Host, error) {
 	if o.NetNS == "" {
-		h := &Host{}
+		h := new(Host)
 		// Without /proc the inode stays unknown; nothing else depends on it.
 		h.netns, _ = inodeOf("/proc/thread-self/ns/net")
 		return h, nil
