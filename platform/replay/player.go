@@ -1,0 +1,117 @@
+package replay
+
+import (
+	"context"
+
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// Info answers from the recording.
+func (p *Player) Info(_ context.Context) (host.Info, error) {
+	return recall[host.Info](p, "info", nil)
+}
+
+// Sysctl answers from the recording.
+func (p *Player) Sysctl(_ context.Context, name string) (host.Sysctl, error) {
+	return recall[host.Sysctl](p, "sysctl", name)
+}
+
+// Counters answers from the recording.
+func (p *Player) Counters(_ context.Context) (map[string]int64, error) {
+	return recall[map[string]int64](p, "counters", nil)
+}
+
+// Processes answers from the recording.
+func (p *Player) Processes(_ context.Context) ([]host.Process, error) {
+	return recall[[]host.Process](p, "processes", nil)
+}
+
+// Cgroup answers from the recording.
+func (p *Player) Cgroup(_ context.Context, path string) (host.Cgroup, error) {
+	return recall[host.Cgroup](p, "cgroup", path)
+}
+
+// Links answers from the recording.
+func (p *Player) Links(_ context.Context) ([]host.Link, error) {
+	return recall[[]host.Link](p, "links", nil)
+}
+
+// Addresses answers from the recording.
+func (p *Player) Addresses(_ context.Context) ([]host.Address, error) {
+	return recall[[]host.Address](p, "addresses", nil)
+}
+
+// Routes answers from the recording.
+func (p *Player) Routes(_ context.Context) ([]host.Route, error) {
+	return recall[[]host.Route](p, "routes", nil)
+}
+
+// Rules answers from the recording.
+func (p *Player) Rules(_ context.Context) ([]host.RouteRule, error) {
+	return recall[[]host.RouteRule](p, "rules", nil)
+}
+
+// Neighbours answers from the recording.
+func (p *Player) Neighbours(_ context.Context) ([]host.Neighbour, error) {
+	return recall[[]host.Neighbour](p, "neighbours", nil)
+}
+
+// Qdiscs answers from the recording.
+func (p *Player) Qdiscs(_ context.Context) ([]host.Qdisc, error) {
+	return recall[[]host.Qdisc](p, "qdiscs", nil)
+}
+
+// Transforms answers from the recording.
+func (p *Player) Transforms(_ context.Context) ([]host.Transform, error) {
+	return recall[[]host.Transform](p, "transforms", nil)
+}
+
+// Namespaces answers from the recording.
+func (p *Player) Namespaces(_ context.Context) (host.NamespaceList, error) {
+	return recall[host.NamespaceList](p, "namespaces", nil)
+}
+
+// Units answers from the recording.
+func (p *Player) Units(_ context.Context) ([]host.Unit, error) {
+	return recall[[]host.Unit](p, "units", nil)
+}
+
+// Containers answers from the recording.
+func (p *Player) Containers(_ context.Context) (host.Containers, error) {
+	return recall[host.Containers](p, "containers", nil)
+}
+
+// Claims answers from the recording.
+func (p *Player) Claims(_ context.Context) (host.Claims, error) {
+	return recall[host.Claims](p, "claims", nil)
+}
+
+// Resolver answers from the recording.
+func (p *Player) Resolver(_ context.Context) (host.Resolver, error) {
+	return recall[host.Resolver](p, "resolver", nil)
+}
+
+// User answers from the recording.
+func (p *Player) User(_ context.Context, name string) (uint32, error) {
+	return recall[uint32](p, "user", name)
+}
+
+// Hooks answers from the recording.
+func (p *Player) Hooks(_ context.Context) (host.Hooks, error) {
+	return recall[host.Hooks](p, "hooks", nil)
+}
+
+// Connect answers from the recording.
+func (p *Player) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt, error) {
+	return recall[host.Attempt](p, "connect", q)
+}
+
+// Bind answers from the recording.
+func (p *Player) Bind(_ context.Context, q host.BindQuery) (host.BindAttempt, error) {
+	return recall[host.BindAttempt](p, "bind", q)
+}
+
+// SocketOptions answers from the recording.
+func (p *Player) SocketOptions(_ context.Context, pid, fd int) (host.SocketOptions, error) {
+	return recall[host.SocketOptions](p, "socket-options", descriptor{pid, fd})
+}
