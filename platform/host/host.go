@@ -72,6 +72,10 @@ type System interface {
 	// Conntrack.max, File.allocated and File.max (/proc/sys/fs/file-nr),
 	// Memory.tcp_pressure_pages and Memory.tcp_max_pages (tcp_mem).
 	Counters(ctx context.Context) (map[string]int64, error)
+	// ExcludedPorts lists the ports of a network, tcp or udp, that the system
+	// gives to nobody who asks for them by number (Windows: netsh int ipv4 show
+	// excludedportrange). ErrUnsupported where there is no such thing.
+	ExcludedPorts(ctx context.Context, network string) ([]PortRange, error)
 }
 
 // Services asks what is meant to run on this host.

@@ -43,3 +43,11 @@ type Sysctl struct {
 	// setting was changed at run time.
 	Configured string
 }
+
+// PortRange is a range of ports, both ends included.
+type PortRange struct {
+	First, Last uint16
+	// Administered ranges were set by hand and can be removed as such; the
+	// others come and go with the services that asked for them.
+	Administered bool
+}

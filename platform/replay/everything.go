@@ -65,6 +65,8 @@ func view(ctx context.Context, h host.Host) {
 	_, _ = h.Qdiscs(ctx)
 	_, _ = h.Transforms(ctx)
 	_, _ = h.Counters(ctx)
+	_, _ = h.ExcludedPorts(ctx, "tcp")
+	_, _ = h.ExcludedPorts(ctx, "udp")
 	_, _ = h.Hooks(ctx)
 	_, _ = h.Programs(ctx, "")
 	for _, key := range settings {

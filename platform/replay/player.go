@@ -21,6 +21,11 @@ func (p *Player) Counters(_ context.Context) (map[string]int64, error) {
 	return recall[map[string]int64](p, "counters", nil)
 }
 
+// ExcludedPorts answers from the recording.
+func (p *Player) ExcludedPorts(_ context.Context, network string) ([]host.PortRange, error) {
+	return recall[[]host.PortRange](p, "excluded-ports", network)
+}
+
 // Processes answers from the recording.
 func (p *Player) Processes(_ context.Context) ([]host.Process, error) {
 	return recall[[]host.Process](p, "processes", nil)

@@ -21,6 +21,11 @@ func (r *Recorder) Counters(ctx context.Context) (map[string]int64, error) {
 	return ask(ctx, r, "counters", nil, func() (map[string]int64, error) { return r.live.Counters(ctx) })
 }
 
+// ExcludedPorts remembers the host's answer.
+func (r *Recorder) ExcludedPorts(ctx context.Context, network string) ([]host.PortRange, error) {
+	return ask(ctx, r, "excluded-ports", network, func() ([]host.PortRange, error) { return r.live.ExcludedPorts(ctx, network) })
+}
+
 // Sockets remembers the host's answer.
 func (r *Recorder) Sockets(ctx context.Context, q host.SocketQuery) ([]host.Socket, error) {
 	return ask(ctx, r, "sockets", q, func() ([]host.Socket, error) { return r.live.Sockets(ctx, q) })
