@@ -43,6 +43,10 @@ type Flow struct {
 	// Local: the destination is this host, as the kernel routes it.
 	Local bool
 	Route host.Route
+	// From is the far end whose way in is predicted (--from), Inbound the device
+	// by which its packets come in; both zero for a flow from this host.
+	From    netip.Addr
+	Inbound string
 	// Listener is the socket that would get the connection (bind: that holds
 	// the port), set by the socket check; nil if there is none.
 	Listener *host.Socket
@@ -55,6 +59,7 @@ type Flow struct {
 	results []CheckResult
 	index   int
 	bind    bool
+	unread  bool // predicted to work, but for a firewall that was not read
 }
 
 // Addr returns the destination without its port.

@@ -33,7 +33,12 @@ type Options struct {
 	UID *uint32
 	// Payload is what a UDP probe sends.
 	Payload []byte
-	Version string
+	// From asks whether this address could reach the target on this host. The
+	// way in is predicted and nothing is sent. FromDevice is where its packets
+	// come in; empty: the device by which the answer would leave.
+	From       netip.Addr
+	FromDevice string
+	Version    string
 }
 
 const (
@@ -67,7 +72,7 @@ func Run(ctx context.Context, h host.Host, t Target, checks []*Check, o Options)
 	}
 	r.resolve()
 	r.phase(Predict)
-	if !o.NoProbe {
+	if !o.NoProbe && !o.From.IsValid() {
 		r.probe()
 	}
 	r.phase(Explain)
@@ -130,6 +135,15 @@ func (r *run) resolve() {
 		r.resolution = host.Resolution{Name: t.Host, Addresses: []netip.Addr{t.Addr}, Source: "literal"}
 	case t.AnyHost && r.options.Question == AskBind:
 		r.resolution = host.Resolution{Source: "literal", Addresses: []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}}
+	case t.AnyHost && r.options.From.IsValid():
+		// The address that the far end most likely uses is the one this host
+		// would answer it from.
+		back, err := r.host.RouteTo(r.ctx, host.RouteQuery{Destination: r.options.From})
+		if err != nil || !back.Source.IsValid() {
+			r.limit(host.Limit{What: "which address " + r.options.From.String() + " would use", Why: "there is no way back to it", Needs: "ask for ADDRESS:PORT"})
+		} else {
+			r.resolution = host.Resolution{Source: "literal", Addresses: []netip.Addr{back.Source}}
+		}
 	default:
 		res, err := r.host.Resolve(r.ctx, t.Host)
 		if err != nil {
@@ -145,7 +159,7 @@ func (r *run) resolve() {
 		addrs = addrs[:maxAddresses]
 	}
 	for i, a := range addrs {
-		r.flows = append(r.flows, &Flow{Network: t.Network, Destination: netip.AddrPortFrom(a, t.Port), index: i, bind: r.options.Question == AskBind})
+		r.flows = append(r.flows, &Flow{From: r.options.From, Inbound: r.options.FromDevice, Source: r.options.From, Network: t.Network, Destination: netip.AddrPortFrom(a, t.Port), index: i, bind: r.options.Question == AskBind})
 	}
 	if len(addrs) == 0 {
 		r.flows = []*Flow{{Network: t.Network, Observed: &Observed{Outcome: Unresolved}}}

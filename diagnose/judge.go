@@ -111,6 +111,8 @@ func (f *Flow) predicted() Predicted {
 	switch {
 	case f.bind:
 		return Predicted{Outcome: Bound}
+	case f.unread:
+		return Predicted{}
 	case f.Local && (f.Network == "unix" || f.Listener != nil):
 		return Predicted{Outcome: Connected}
 	}
@@ -120,6 +122,9 @@ func (f *Flow) predicted() Predicted {
 // weigh gives each of the flow's causes its confidence.
 func (r *run) weigh(f *Flow) {
 	contradicted := ""
+	if f.Observed == nil && len(f.causes) == 0 && f.Listener != nil && r.firewallDoubt(f) != "" {
+		f.unread = true
+	}
 	for i := range f.causes {
 		c := &f.causes[i]
 		c.Destinations = []string{f.String()}
@@ -128,6 +133,9 @@ func (r *run) weigh(f *Flow) {
 		case f.Observed == nil || f.Observed.Outcome == Unknown && f.Network == "udp":
 			c.Explains = true
 			c.Confidence, c.Because = min(Likely, c.Ceiling), "predicted from facts; nothing was observed"
+			if c.Asked {
+				c.Confidence, c.Because = c.Ceiling, "the kernel was asked and says so"
+			}
 		case c.Sometimes, c.After && f.Observed.Outcome.Good(), !c.After && c.shows(f.Observed.Outcome), c.After && c.Outcome == f.Observed.Outcome:
 			c.Explains = true
 			c.Confidence, c.Because = c.Ceiling, "prediction and observation agree: "+f.Observed.describe()
@@ -183,13 +191,13 @@ func (o *Observed) describe() string {
 // if none can: there are no rules, or the kernel's own counter shows that the
 // reset came from the stack (netfilter's resets are not counted in Tcp.OutRsts).
 func (r *run) firewallDoubt(f *Flow) string {
-	if f.Network == "unix" || f.Observed == nil {
+	if f.Network == "unix" {
 		return ""
 	}
 	if a := f.Attempt; a != nil && f.Network == "tcp" && a.Errno == "ECONNREFUSED" && a.ICMP == nil && a.Moved["Tcp.OutRsts"] == 1 {
 		return ""
 	}
-	if f.Observed.ICMP != nil && f.Network == "tcp" {
+	if f.Observed != nil && f.Observed.ICMP != nil && f.Network == "tcp" {
 		return "TCP is never refused by ICMP but by a firewall rule"
 	}
 	hooks, err := r.host.Hooks(r.ctx)

@@ -144,6 +144,9 @@ type Cause struct {
 	Doubt   string     `json:"-"`
 	Ceiling Confidence `json:"-"`
 
+	// Asked: the kernel itself gave this answer to the question (RTM_GETROUTE),
+	// so that it holds without an attempt.
+	Asked bool `json:"-"`
 	// Sometimes: it does not show at every attempt, so one that succeeded
 	// does not disprove it.
 	Sometimes bool `json:"-"`

@@ -29,7 +29,7 @@ func onTheWay(p *diagnose.Pass) ([]suspect, error) {
 	f := p.Flow
 	device := f.Route.Device
 	if f.Local {
-		device = loopbackDevice(p)
+		device = inboundDevice(p)
 	}
 	programs, err := p.Host.Programs(p.Ctx, p.Info.Cgroup)
 	if err != nil {

@@ -22,7 +22,7 @@ var ephemeral = &diagnose.Check{
 
 func runEphemeral(p *diagnose.Pass) error {
 	f := p.Flow
-	if f.Network == "unix" || !f.Destination.IsValid() {
+	if f.Network == "unix" || !f.Destination.IsValid() || f.From.IsValid() {
 		p.Skip("no port needed")
 		return nil
 	}

@@ -186,7 +186,7 @@ func runBackend(p *diagnose.Pass) error {
 			continue
 		}
 		evidence := []diagnose.Evidence{{Source: fmt.Sprintf("/proc/%d/cmdline", proc.PID), What: "backend", Value: to.String()}}
-		listens, known := listensAt(p, to)
+		listens, known := backendListens(p, to)
 		if !known || listens {
 			p.OK("%s hands on to %s", describe(proc), to)
 			return nil
@@ -201,9 +201,9 @@ func runBackend(p *diagnose.Pass) error {
 	return nil
 }
 
-// listensAt reports whether something listens at an address of this host or of
+// backendListens reports whether something listens at an address of this host or of
 // one of its namespaces; known is false if the address is elsewhere.
-func listensAt(p *diagnose.Pass, to netip.AddrPort) (listens, known bool) {
+func backendListens(p *diagnose.Pass, to netip.AddrPort) (listens, known bool) {
 	look := func(h host.Host) bool {
 		addrs, err := h.Addresses(p.Ctx)
 		if err != nil || ownAddress(addrs, to.Addr()) == nil {

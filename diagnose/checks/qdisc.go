@@ -16,7 +16,7 @@ var qdisc = &diagnose.Check{
 
 func runQdisc(p *diagnose.Pass) error {
 	f := p.Flow
-	if f.Network == "unix" || !f.Destination.IsValid() {
+	if f.Network == "unix" || !f.Destination.IsValid() || f.From.IsValid() {
 		p.Skip("no packet")
 		return nil
 	}

@@ -11,9 +11,10 @@ import (
 
 var route = &diagnose.Check{
 	ID: "route", Doc: "which way the kernel sends the packet, and from which address",
-	Codes: []string{"no-route", "route-unreachable", "route-prohibit", "route-blackhole", "loopback-down", "local-route-missing", "link-down", "ipv6-disabled"},
-	For:   diagnose.AskConnect,
-	Run:   runRoute,
+	Codes: []string{"no-route", "route-unreachable", "route-prohibit", "route-blackhole", "loopback-down", "local-route-missing", "link-down", "ipv6-disabled",
+		"rp-filter", "reply-route"},
+	For: diagnose.AskConnect,
+	Run: runRoute,
 }
 
 func runRoute(p *diagnose.Pass) error {
@@ -46,6 +47,9 @@ func runRoute(p *diagnose.Pass) error {
 		return err
 	}
 	f.Route = r
+	if f.From.IsValid() {
+		return routeIn(p, r)
+	}
 	own := ownAddress(addrs, dst)
 	f.Local = r.Type == "local" || r.Type == "broadcast" && own != nil || dst.IsLoopback()
 	if r.Source.IsValid() {

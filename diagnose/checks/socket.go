@@ -58,9 +58,14 @@ func listening(network string) []host.State {
 	return []host.State{host.Unconn}
 }
 
-// inboundDevice is the device by which a connection from this host to itself
-// comes in.
-func inboundDevice(p *diagnose.Pass) string { return loopbackDevice(p) }
+// inboundDevice is the device by which the flow comes in: loopback for a
+// connection from this host to itself.
+func inboundDevice(p *diagnose.Pass) string {
+	if p.Flow.Inbound != "" {
+		return p.Flow.Inbound
+	}
+	return loopbackDevice(p)
+}
 
 // lookup picks the socket that the kernel would (compute_score in
 // net/ipv4/inet_hashtables.c and inet6_hashtables.c): the device must fit, a

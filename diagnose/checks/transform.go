@@ -17,7 +17,7 @@ var transform = &diagnose.Check{
 
 func runTransform(p *diagnose.Pass) error {
 	f := p.Flow
-	if f.Network == "unix" || !f.Destination.IsValid() {
+	if f.Network == "unix" || !f.Destination.IsValid() || f.From.IsValid() {
 		p.Skip("no packet")
 		return nil
 	}
