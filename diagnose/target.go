@@ -112,6 +112,8 @@ func ParseTarget(input string) (Target, error) {
 	}
 	if port == "" {
 		switch {
+		case h == "":
+			return bad("has neither a host nor a port")
 		case defaultPort != 0:
 			t.Port = defaultPort
 		case isNumber(h):
