@@ -46,6 +46,7 @@ type Host struct {
 	found   hints
 	groups  cgroupCache
 	boot    bootTime
+	sysctls sysctlCache
 }
 
 // Open looks at this host. The error wraps [host.ErrNoNamespace] if
