@@ -1,0 +1,103 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	symptomRE  = regexp.MustCompile(`^([A-Za-z:]+)(?:<(\d+))?(?:>(\d+))?$`)
+	statuses   = []string{"ok", "warning", "broken", "unknown"}
+	confidence = []string{"proven", "likely", "possible"}
+)
+
+func parseSymptom(word string) (*Symptom, error) {
+	m := symptomRE.FindStringSubmatch(word)
+	if m == nil {
+		return nil, fmt.Errorf("%q is no symptom: want ERRNO, ok, EOF, silence or data, then <MS or >MS", word)
+	}
+	s := Symptom{Word: m[1]}
+	for i, to := range []*int64{&s.FasterMS, &s.SlowerMS} {
+		if m[i+2] == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(m[i+2], 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		*to = n
+	}
+	return &s, nil
+}
+
+// expect reads one indented line below a question.
+func (a *Ask) expect(words []string) error {
+	key, args := words[0], words[1:]
+	one := func() (string, error) {
+		if len(args) != 1 {
+			return "", fmt.Errorf("%s wants one value", key)
+		}
+		return args[0], nil
+	}
+	var err error
+	switch key {
+	case "status":
+		if a.Status, err = one(); err == nil && !slices.Contains(statuses, a.Status) {
+			err = fmt.Errorf("status is one of %s", strings.Join(statuses, ", "))
+		}
+	case "exit":
+		var v string
+		if v, err = one(); err == nil {
+			a.Exit, err = strconv.Atoi(v)
+		}
+	case "outcome":
+		a.Outcome, err = one()
+	case "cause":
+		if len(args) != 2 || !slices.Contains(confidence, args[1]) {
+			return errors.New("want: cause CODE proven|likely|possible")
+		}
+		a.Code, a.Confidence = args[0], args[1]
+	case "culprit":
+		a.Culprit, err = fields(args)
+	case "server":
+		a.Server, err = fields(args)
+	case "after":
+		a.After = true
+	case "also":
+		a.Also = args
+	case "finding":
+		if len(args) < 2 {
+			return errors.New("want: finding CODE note|warning [FIELD=VALUE…]")
+		}
+		f := Expected{Code: args[0], Severity: args[1]}
+		f.Culprit, err = fields(args[2:])
+		a.Findings = append(a.Findings, f)
+	case "no-finding":
+		a.NoFindings = append(a.NoFindings, args...)
+	case "limit":
+		a.Limits = append(a.Limits, strings.Join(args, " "))
+	case "evidence":
+		a.Evidence = append(a.Evidence, strings.Join(args, " "))
+	case "no-replay":
+		a.NoReplay = strings.Join(args, " ")
+	default:
+		err = fmt.Errorf("unknown expectation %q", key)
+	}
+	return err
+}
+
+func fields(args []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, a := range args {
+		k, v, ok := strings.Cut(a, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q is not FIELD=VALUE", a)
+		}
+		m[k] = v
+	}
+	return m, nil
+}

@@ -1,0 +1,93 @@
+// Package lab proves portwhy's answers against real faults. A scenario is one
+// file under testdata/scenarios: hosts, the commands that break something on
+// them, the question, and the answer that is right. Its hosts are namespaces of
+// their own (network, process, mount, name, ipc, control group), wired with veth
+// pairs; whatever runs in them ends with them. testdata/scenarios/README.md
+// describes the format and lists what there is.
+package lab
+
+// Scenario is one file of testdata/scenarios.
+type Scenario struct {
+	Group, Slug string
+	// Title is the first line of the file's comment, Doc the rest of it.
+	Title, Doc string
+	// Needs lists what the machine must allow; see needs.go.
+	Needs []string
+	Hosts []Host
+	Steps []Step
+	// Files by host and absolute path.
+	Files map[string]map[string]string
+	// Recorded is the file, beside the scenario, of a host that can't be had
+	// here; Steps are then questions only.
+	Recorded string
+}
+
+// Host is one machine of a scenario.
+type Host struct {
+	Name    string
+	Systemd bool // PID 1 is systemd
+	NoLo    bool // lo stays down
+}
+
+// Step is one line of a scenario; Verb says which of the other fields count.
+type Step struct {
+	Line int
+	Verb string // link run start wait symptom ask
+	Host string
+	// Name of a started process; $NAME is its pid.
+	Name    string
+	Options Options
+	Args    []string
+	Link    *Link
+	Symptom *Symptom
+	Ask     *Ask
+}
+
+// Options of a command, written name=value before it.
+type Options struct {
+	UID    string // run as this user
+	NetNS  string // in=NAME: in the network namespace /run/netns/NAME
+	Cgroup string // cgroup=NAME: in /sys/fs/cgroup/NAME, which is made
+	Env    []string
+}
+
+// Link is a veth pair.
+type Link struct{ A, B End }
+
+// End is one end of a link.
+type End struct {
+	Host, Device string
+	Addresses    []string
+}
+
+// Symptom is what an ordinary client or server sees, told by the fault tool, so
+// that the fault is shown to be there whatever portwhy says.
+type Symptom struct {
+	Word     string // an errno's name, ok, EOF, silence, data
+	FasterMS int64  // 0: no bound
+	SlowerMS int64
+}
+
+// Ask is one question to portwhy with the answer that is right.
+type Ask struct {
+	Status     string
+	Exit       int // -1: that of the status
+	Outcome    string
+	Code       string // of the root cause; empty: none
+	Confidence string
+	Culprit    map[string]string
+	After      bool
+	Also       []string // codes of the other causes, in order
+	Findings   []Expected
+	NoFindings []string
+	Limits     []string
+	Server     map[string]string
+	Evidence   []string
+	NoReplay   string // why the snapshot can't give the same answer
+}
+
+// Expected is one finding.
+type Expected struct {
+	Code, Severity string
+	Culprit        map[string]string
+}

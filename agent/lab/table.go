@@ -1,0 +1,100 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	tableBegin = "<!-- the table is generated: go test ./agent/lab -run TestTable -update -->\n"
+	tableEnd   = "<!-- end of the table -->\n"
+)
+
+// Load reads all scenarios below dir, in order of their names.
+func Load(dir string) ([]*Scenario, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.txtar"))
+	if err != nil {
+		return nil, err
+	}
+	var all []*Scenario
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Parse(filepath.Base(filepath.Dir(f)), strings.TrimSuffix(filepath.Base(f), ".txtar"), string(text))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Table writes all scenarios as one Markdown table.
+func Table(all []*Scenario) string {
+	var b strings.Builder
+	b.WriteString(tableBegin)
+	questions := 0
+	b.WriteString("\n| scenario | what it shows | asked | answer |\n| --- | --- | --- | --- |\n")
+	for _, s := range all {
+		title := s.Title
+		if s.Recorded != "" {
+			title += " *(recorded)*"
+		}
+		first := true
+		for _, step := range s.Steps {
+			if step.Ask == nil {
+				continue
+			}
+			questions++
+			name := fmt.Sprintf("[%s/%s](%[1]s/%[2]s.txtar)", s.Group, s.Slug)
+			if !first {
+				name, title = "", ""
+			}
+			first = false
+			fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", name, cell(title), cell(asked(step)), step.Ask.answer())
+		}
+	}
+	fmt.Fprintf(&b, "\n%d scenarios, %d questions.\n", len(all), questions)
+	b.WriteString(tableEnd)
+	return b.String()
+}
+
+func asked(s Step) string {
+	words := strings.Join(s.Args, " ")
+	for _, o := range []struct{ name, value string }{{"uid ", s.Options.UID}, {"in ", s.Options.NetNS}, {"", strings.Join(s.Options.Env, " ")}} {
+		if o.value != "" {
+			words += " (" + o.name + o.value + ")"
+		}
+	}
+	return words
+}
+
+func (e *Ask) answer() string {
+	out := e.Status
+	if e.Code != "" {
+		out += ": `" + e.Code + "` " + e.Confidence
+	}
+	for _, c := range e.Also {
+		out += ", `" + c + "`"
+	}
+	for _, f := range e.Findings {
+		out += ", " + f.Severity + " `" + f.Code + "`"
+	}
+	return out
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// Replace puts a table in place of the one in a document.
+func Replace(document, table string) (string, error) {
+	before, rest, ok := strings.Cut(document, tableBegin)
+	_, after, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("the document has no place for the table: want the lines %q and %q", tableBegin, tableEnd)
+	}
+	return before + table + after, nil
+}
