@@ -155,12 +155,11 @@ func containerOfMounts(b []byte) string {
 		default:
 			continue
 		}
-		before, after, ok := strings.Cut(m.root, "containers/")
-		if !ok || before == "" {
-			continue
-		}
-		if id, _, _ := strings.Cut(after, "/"); isContainerID(id) {
-			return id
+		parts := strings.Split(m.root, "/")
+		for i := 1; i < len(parts); i++ {
+			if isContainerID(parts[i]) && strings.HasSuffix(parts[i-1], "containers") {
+				return parts[i]
+			}
 		}
 	}
 	return ""

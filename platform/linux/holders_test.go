@@ -46,7 +46,7 @@ func TestHelperProcess(t *testing.T) {
 func startHelper(t testing.TB, mode string, change func(*exec.Cmd)) (*exec.Cmd, []string) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), "PORTWHY_TEST_HELPER="+mode)
+	cmd.Env = append(os.Environ(), "PORTWHY_TEST_HELPER="+mode, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	if change != nil {
 		change(cmd)

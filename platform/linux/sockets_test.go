@@ -396,31 +396,36 @@ func TestSocketsCancelled(t *testing.T) {
 	}
 }
 
+// TestSocketsMany lists 50,000 sockets: connections that were closed wait in
+// the kernel without using a descriptor.
 func TestSocketsMany(t *testing.T) {
 	if testing.Short() {
 		t.Skip("50,000 sockets take a while")
 	}
-	const connections = 25_000 // both ends are here
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Max < 3*connections {
-		raised := unix.Rlimit{Cur: 3 * connections, Max: max(limit.Max, 3*connections)}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
-			t.Skipf("needs %d descriptors: %v", 3*connections, err)
-		}
-	}
-	h, err := Open(Options{NetNS: makeNetNS(t)})
+	const servers, each = 5, 10_000
+	name := makeNetNS(t)
+	h, err := Open(Options{NetNS: name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := h.inNamespace(func() error {
-		fd, local := testSocket{unix.AF_INET, unix.SOCK_STREAM, netip.MustParseAddrPort("127.0.0.1:0"), nil, "", 100}.open(t)
-		for range connections {
-			connectTo(t, local)
-			accepted, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
-			if err != nil {
-				return err
+		for range servers {
+			fd, local := testSocket{unix.AF_INET, unix.SOCK_STREAM, netip.MustParseAddrPort("127.0.0.1:0"), nil, "", 100}.open(t)
+			for range each {
+				client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+				if err != nil {
+					return err
+				}
+				if err := unix.Connect(client, &unix.SockaddrInet4{Addr: local.Addr().As4(), Port: int(local.Port())}); err != nil {
+					return err
+				}
+				server, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+				if err != nil {
+					return err
+				}
+				unix.Close(client)
+				unix.Close(server)
 			}
-			t.Cleanup(func() { unix.Close(accepted) })
 		}
 		return nil
 	}); err != nil {
@@ -428,8 +433,8 @@ func TestSocketsMany(t *testing.T) {
 	}
 	start := time.Now()
 	list, err := h.Sockets(t.Context(), host.SocketQuery{Network: "tcp"})
-	if err != nil || len(list) != 2*connections+1 {
-		t.Fatalf("%d sockets, want %d: %v", len(list), 2*connections+1, err)
+	if err != nil || len(list) < servers*each {
+		t.Fatalf("%d sockets, want %d or more: %v", len(list), servers*each, err)
 	}
 	t.Logf("listed %d sockets in %v", len(list), time.Since(start))
 }
