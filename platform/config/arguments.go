@@ -22,23 +22,11 @@ type Endpoint struct {
 // well-known programs. There is no standard for it, so it is a hint: options
 // that name a far end (upstream, target, database, …) are left out.
 func Arguments(args []string) []Endpoint {
+	args = unwrap(args)
 	if len(args) == 0 {
 		return nil
 	}
-	switch base := path.Base(args[0]); base {
-	case "sh", "bash", "dash", "ash", "zsh":
-		for i, arg := range args[1:] {
-			if strings.HasPrefix(arg, "-") && strings.HasSuffix(arg, "c") && i+2 < len(args) {
-				return Arguments(strings.Fields(strings.TrimPrefix(args[i+2], "exec ")))
-			}
-		}
-		return nil
-	case "env", "sudo", "nice", "setpriv", "timeout":
-		for i := 1; i < len(args); i++ {
-			if strings.HasPrefix(args[i], "/") {
-				return Arguments(args[i:])
-			}
-		}
+	switch path.Base(args[0]) {
 	case "socat", "socat1":
 		return socatArguments(args[1:])
 	case "nc", "ncat", "netcat", "nc.openbsd", "nc.traditional":
@@ -49,6 +37,28 @@ func Arguments(args []string) []Endpoint {
 		return nil
 	}
 	return optionArguments(args)
+}
+
+// unwrap takes a command line out of the shell or the tool that runs it.
+func unwrap(args []string) []string {
+	if len(args) == 0 {
+		return nil
+	}
+	switch path.Base(args[0]) {
+	case "sh", "bash", "dash", "ash", "zsh":
+		for i, arg := range args[1:] {
+			if strings.HasPrefix(arg, "-") && strings.HasSuffix(arg, "c") && i+2 < len(args) {
+				return strings.Fields(strings.TrimPrefix(strings.TrimSpace(args[i+2]), "exec "))
+			}
+		}
+	case "env", "sudo", "nice", "setpriv", "timeout", "nsenter", "unshare":
+		for i := 1; i < len(args); i++ {
+			if strings.HasPrefix(args[i], "/") {
+				return args[i:]
+			}
+		}
+	}
+	return args
 }
 
 // optionArguments reads options, and addresses that stand alone.
@@ -73,8 +83,9 @@ func optionArguments(args []string) []Endpoint {
 					}
 				}
 				add(Endpoint{Network: "tcp", Port: n, Key: arg})
-			case !container && standsAlone(arg):
+			case !container && standsAlone(arg) && !(strings.HasPrefix(args[i-1], "-") && isFarEnd(args[i-1])):
 				if e, ok := where(arg); ok && e.Port != 0 {
+					e.Key = "argument"
 					add(e)
 				}
 			}
@@ -165,14 +176,10 @@ func optionKind(flag, name string) string {
 	case "-l", "-b", "-H", "-S":
 		return "listen"
 	}
-	words := strings.FieldsFunc(flag, func(r rune) bool { return r == '-' || r == '_' || r == '.' })
-	for _, word := range words {
-		for _, far := range farEnd {
-			if word == far || len(far) > 3 && strings.HasPrefix(word, far) {
-				return ""
-			}
-		}
+	if isFarEnd(flag) {
+		return ""
 	}
+	words := optionWords(flag)
 	last := ""
 	if len(words) > 0 {
 		last = words[len(words)-1]
@@ -194,6 +201,23 @@ func optionKind(flag, name string) string {
 		return "listen"
 	}
 	return ""
+}
+
+// optionWords splits http-listen_addr and web.port.
+func optionWords(flag string) []string {
+	return strings.FieldsFunc(strings.ToLower(flag), func(r rune) bool { return r == '-' || r == '_' || r == '.' })
+}
+
+// isFarEnd reports whether an option is about another host's port.
+func isFarEnd(flag string) bool {
+	for _, word := range optionWords(flag) {
+		for _, far := range farEnd {
+			if word == far || len(far) > 3 && strings.HasPrefix(word, far) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // standsAlone tells whether an argument that belongs to no option looks like a

@@ -9,6 +9,7 @@ package config
 import (
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,8 +84,9 @@ func (in *includes) each(dir, pattern string, f func(File)) {
 		return
 	}
 	if !path.IsAbs(pattern) {
-		pattern = path.Join(dir, pattern)
+		pattern = dir + "/" + pattern
 	}
+	pattern = path.Clean(pattern)
 	in.depth++
 	for _, file := range in.read(pattern) {
 		if !in.seen[file.Path] {
@@ -138,7 +140,8 @@ func endpoint(s string) (address string, number uint16, ok bool) {
 
 // hostname reports whether s could be a name or an address in a configuration.
 func hostname(s string) bool {
-	if s == "" || len(s) > 253 {
+	// A number alone is a port that is out of range.
+	if s == "" || len(s) > 253 || strings.Trim(s, "0123456789") == "" {
 		return false
 	}
 	for _, c := range []byte(s) {
@@ -201,10 +204,8 @@ func unquote(s string) string {
 // itoa writes a port.
 func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 
-// bound cuts a list of claims to what is carried.
+// bound leaves out claims of nothing and cuts a list to what is carried.
 func bound(claims []host.Claim) []host.Claim {
-	if len(claims) > maxClaims {
-		return claims[:maxClaims]
-	}
-	return claims
+	claims = slices.DeleteFunc(claims, func(c host.Claim) bool { return c.Port == 0 && c.Path == "" })
+	return claims[:min(len(claims), maxClaims)]
 }

@@ -93,6 +93,8 @@ func (p *mysql) finish() []host.Claim {
 	portLine, portSet := p.set["port"]
 	if n, ok := port(portLine.value); ok {
 		number = n
+	} else {
+		portSet = false
 	}
 	bind, bindSet := p.set["bind-address"]
 	addresses := []string{"*"}
@@ -137,5 +139,5 @@ func (p *mysql) finish() []host.Claim {
 		n, _ := port(s.value)
 		add(s.claim, "*", n)
 	}
-	return claims
+	return bound(claims)
 }

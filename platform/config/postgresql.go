@@ -97,6 +97,8 @@ func (p *postgresql) finish(main File) []host.Claim {
 	number := uint16(5432)
 	if n, ok := port(p.set["port"].value); ok {
 		number = n
+	} else {
+		delete(p.set, "port")
 	}
 	listen, listenSet := p.set["listen_addresses"]
 	if !listenSet {

@@ -70,6 +70,7 @@ func parse(kind Kind, main File, read Reader) []host.Claim {
 // the process's directory. Titles that nginx, sshd and PostgreSQL write over
 // their own command line are understood.
 func MainFile(args []string) (Kind, string) {
+	args = unwrap(args)
 	if len(args) == 0 {
 		return "", ""
 	}

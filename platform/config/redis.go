@@ -68,8 +68,8 @@ func (p *redis) file(file File) {
 
 func (p *redis) finish(unit string) []host.Claim {
 	addresses := []string{"*"}
-	bind, bound := p.set["bind"]
-	if bound {
+	bind, bindSet := p.set["bind"]
+	if bindSet {
 		addresses = nil
 		for _, a := range bind.args {
 			// "-" before an address: do not fail if the host lacks it.
@@ -100,7 +100,7 @@ func (p *redis) finish(unit string) []host.Claim {
 			if set {
 				add(setting.claim, address, n)
 			}
-			if bound {
+			if bindSet {
 				add(bind.claim, address, n)
 			}
 		}
@@ -113,5 +113,5 @@ func (p *redis) finish(unit string) []host.Claim {
 		n, _ := port(s.args[0])
 		add(s.claim, addresses[0], n)
 	}
-	return claims
+	return bound(claims)
 }

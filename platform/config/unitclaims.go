@@ -41,11 +41,12 @@ func (u Unit) Claims(read Reader) []host.Claim {
 	for _, v := range env {
 		values[v.Name] = v
 	}
-	program := ""
+	program := "systemd"
 	used := map[string]bool{}
 	for _, exec := range u.Exec {
-		if program == "" {
-			program = host.Clean([]byte(path.Base(exec.Args[0])), 64)
+		program = "systemd"
+		if args := unwrap(exec.Args); len(args) > 0 && args[0] != "" {
+			program = host.Clean([]byte(path.Base(args[0])), 64)
 		}
 		own := map[Endpoint]bool{}
 		for _, e := range Arguments(exec.Args) {
