@@ -11,10 +11,10 @@ import (
 )
 
 var bindRange = &diagnose.Check{
-	ID: "bind-range", Doc: "whether others may take the port first, or get its connections",
+	ID: "bind-range", Doc: "whether others may take the port first or get its connections, and which ports near by are free",
 	Codes: []string{"port-in-ephemeral-range", "port-in-use"},
-	For:   diagnose.AskBind,
-	Run:   runBindRange,
+	For:   diagnose.AskBind, When: diagnose.Explain,
+	Run: runBindRange,
 }
 
 func runBindRange(p *diagnose.Pass) error {
@@ -43,7 +43,7 @@ func runBindRange(p *diagnose.Pass) error {
 			Title: fmt.Sprintf("the kernel hands out ports %d to %d to whoever connects, so a client may have %d before a server starts; net.ipv4.ip_local_reserved_ports keeps it free", low, high, port)})
 	}
 	shadowed(p)
-	return nil
+	return offerPorts(p)
 }
 
 // shadowed warns of a container that has the port by NAT alone: the bind works,

@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"fmt"
 	"iter"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -19,10 +18,11 @@ func portClass(port uint16) string {
 	return "dynamic"
 }
 
-// offered is how many free ports are named, tried how many are looked at.
+// offered is how many free ports are named, nearby how far they are looked for
+// before any other will do.
 const (
 	offered = 3
-	tried   = 256
+	nearby  = 256
 )
 
 // near yields ports to have instead, the most alike first: the next ones of
@@ -56,18 +56,18 @@ func near(port uint16) iter.Seq[uint16] {
 				}
 			}
 		}
-		for n := asked + 1; n <= asked+tried; n++ {
+		for n := asked + 1; n <= asked+nearby; n++ {
 			if !try(n) {
 				return
 			}
 		}
-		for n := asked - 1; n >= asked-tried; n-- {
+		for n := asked - 1; n >= asked-nearby; n-- {
 			if !try(n) {
 				return
 			}
 		}
-		for n := 8000; n < 8000+tried; n++ {
-			if !try(n) {
+		for n := 8000; n < 8000+0xffff; n++ {
+			if !try(n & 0xffff) {
 				return
 			}
 		}
@@ -87,17 +87,10 @@ func pick(port uint16, taken func(uint16) bool) []uint16 {
 	return free
 }
 
-var bindInstead = &diagnose.Check{
-	ID: "bind-instead", Doc: "which ports near by are free, unclaimed and not handed out to clients",
-	Codes: nil,
-	For:   diagnose.AskBind, When: diagnose.Explain,
-	Run: runBindInstead,
-}
-
-func runBindInstead(p *diagnose.Pass) error {
-	if p.Flow.Network == "unix" || p.Flow != p.Flows[0] {
-		p.Skip("asked once")
-		return nil
+// offerPorts names free ports where another port would help.
+func offerPorts(p *diagnose.Pass) error {
+	if p.Flow != p.Flows[0] {
+		return nil // asked once
 	}
 	wanted := false
 	for _, f := range p.Flows {
@@ -111,20 +104,13 @@ func runBindInstead(p *diagnose.Pass) error {
 		}
 	}
 	if !wanted {
-		p.Skip("the port can be had, or another would not help")
 		return nil
 	}
 	taken, err := takenPorts(p)
 	if err != nil {
 		return err
 	}
-	free := pick(p.Flow.Port(), taken)
-	if len(free) == 0 {
-		p.OK("no port near %d is free", p.Flow.Port())
-		return nil
-	}
-	p.OfferPorts(free)
-	p.OK("free: %s", fmt.Sprint(free))
+	p.OfferPorts(pick(p.Flow.Port(), taken))
 	return nil
 }
 
