@@ -20,6 +20,8 @@ import (
 
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/checks"
+	"github.com/portwhy/portwhy/platform"
 	"github.com/portwhy/portwhy/platform/host"
 )
 
@@ -42,6 +44,15 @@ type Program struct {
 	Open func(netns string) (host.Host, error)
 	// Checks are the engine's stations in path order.
 	Checks []*diagnose.Check
+}
+
+// New is the program as it runs on this host.
+func New(version string) Program {
+	// A panic that no handler sees, in a goroutine, must not end in status 2.
+	debug.SetTraceback("crash")
+	return Program{Version: version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Terminal: terminal(os.Stdout),
+		Open:   func(netns string) (host.Host, error) { return platform.Open(platform.Options{NetNS: netns}) },
+		Checks: checks.All()}
 }
 
 // Run executes one command line, without the program's name, and returns the

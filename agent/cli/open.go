@@ -80,8 +80,12 @@ func openPlain(path string) (io.ReadCloser, error) {
 // reason leaves out operation and path, which the message has already.
 func reason(err error) error {
 	var p *fs.PathError
-	if errors.As(err, &p) {
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
 		return p.Err
+	case errors.As(err, &l):
+		return l.Err
 	}
 	return err
 }

@@ -39,10 +39,11 @@ func server(c *diagnose.Culprit) string {
 	return name + " (" + strings.Join(about, ", ") + ")"
 }
 
-// culprit tells of the culprit what the sentence before it has not said yet.
-func culprit(c *diagnose.Culprit, said string, at time.Time) string {
+// culprit tells of the culprit what the sentence before it has not said yet,
+// and its command line.
+func culprit(c *diagnose.Culprit, said string, at time.Time) (about, command string) {
 	if c == nil {
-		return ""
+		return "", ""
 	}
 	var parts []string
 	tell := func(format, value string) {
@@ -81,21 +82,28 @@ func culprit(c *diagnose.Culprit, said string, at time.Time) string {
 		tell("id %s", fmt.Sprint(c.ID))
 	}
 	tell("attached as %s", c.Attach)
-	line := strings.Join(parts, ", ")
+	about = strings.Join(parts, ", ")
 	if name := c.Name; name != "" && !strings.Contains(said, name) {
-		if line == "" {
-			line = name
+		if about == "" {
+			about = name
 		} else {
-			line = name + " (" + line + ")"
+			about = name + " (" + about + ")"
 		}
 	}
-	if cmd := Cut(c.Cmdline, maxCommand); cmd != "" && path.Base(cmd) != c.Name && !strings.Contains(said, cmd) {
-		if line != "" {
-			line += ": "
-		}
-		line += cmd
+	command = Cut(c.Cmdline, maxCommand)
+	if path.Base(command) == c.Name || strings.Contains(said, command) {
+		command = ""
 	}
-	return line
+	return about, command
+}
+
+// culpritLine is [culprit] in one line.
+func culpritLine(c *diagnose.Culprit, said string, at time.Time) string {
+	about, command := culprit(c, said, at)
+	if about != "" && command != "" {
+		return about + ": " + command
+	}
+	return about + command
 }
 
 // since tells how long a process has been running when the facts were read.

@@ -8,9 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// JSON writes v indented, in ASCII where a character is not visible: such ones
-// stand as \u escapes, so that a document may be looked at in a terminal.
+// JSON writes v indented. What is not visible stands as \u escapes, so that a
+// document may be looked at in a terminal.
 func JSON(v any) ([]byte, error) {
+	doc, err := encode(v)
+	if err != nil {
+		return nil, err
+	}
+	return escapeDoc(doc, func(out []byte, r rune) []byte {
+		if r < 0x10000 {
+			return fmt.Appendf(out, `\u%04x`, r)
+		}
+		hi, lo := utf16.EncodeRune(r)
+		return fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+	}), nil
+}
+
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // for people to read; no JSON of ours goes into a page as it is
@@ -18,13 +32,7 @@ func JSON(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("encoding JSON: %w", err)
 	}
-	return escapeDoc(b.Bytes(), func(out []byte, r rune) []byte {
-		if r < 0x10000 {
-			return fmt.Appendf(out, `\u%04x`, r)
-		}
-		hi, lo := utf16.EncodeRune(r)
-		return fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
-	}), nil
+	return b.Bytes(), nil
 }
 
 // escapeDoc replaces what is not visible in an encoded document. It stands in

@@ -31,7 +31,15 @@ func (t *text) raw(word, line string) {
 	if word != "" && len(t.lines) > 0 && word == "Way" {
 		t.lines = append(t.lines, "")
 	}
-	t.lines = append(t.lines, strings.TrimRight(margin+t.color.dim(pad(word, wordWidth))+line, " "))
+	switch {
+	case strings.TrimSpace(line) != "":
+		line = margin + t.color.dim(pad(word, wordWidth)) + strings.TrimRight(line, " ")
+	case word != "":
+		line = margin + t.color.dim(word)
+	default:
+		return
+	}
+	t.lines = append(t.lines, line)
 }
 
 func (t *text) more(n int) { t.say("", fmt.Sprintf("… and %d more: -o json", n)) }

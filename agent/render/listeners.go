@@ -2,7 +2,7 @@ package render
 
 import (
 	"cmp"
-	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +44,7 @@ func Listeners(l *listeners.List, o TextOptions) []byte {
 }
 
 func listenerRow(cells []string, l *listeners.Listener, all bool) []string {
-	address := l.Address
+	address := Cut(l.Address, maxCell)
 	if strings.Contains(address, ":") {
 		address = "[" + address + "]"
 	}
@@ -63,18 +63,18 @@ func listenerRow(cells []string, l *listeners.Listener, all bool) []string {
 	if l.Network == "tcp" && (l.State == "" || l.State == "LISTEN") {
 		queue += "/" + strconv.FormatUint(uint64(l.Backlog), 10)
 	}
-	network := l.Network
+	network := Cut(l.Network, maxCell)
 	if l.V6Only {
 		network += "6"
 	}
 	cells = append(cells, network, address, process, pid, Cut(cmp.Or(l.User, "-"), maxCell),
-		Cut(cmp.Or(l.Container, l.Unit, "-"), maxCell), queue, string(l.Reach))
+		Cut(cmp.Or(l.Container, l.Unit, "-"), maxCell), queue, Cut(string(l.Reach), maxCell))
 	if all {
 		peer := ""
 		if l.RemotePort != 0 {
-			peer = fmt.Sprintf("%s:%d", l.RemoteAddress, l.RemotePort)
+			peer = Cut(net.JoinHostPort(l.RemoteAddress, strconv.Itoa(int(l.RemotePort))), 2*maxCell)
 		}
-		cells = append(cells, string(l.State), peer)
+		cells = append(cells, Cut(string(l.State), maxCell), peer)
 	}
 	return cells
 }

@@ -27,8 +27,12 @@ func (m *markdown) report(r *diagnose.Report) {
 	fmt.Fprintf(&m.b, "### %s %s: %s\n\n", symbol(r.Status), span(Cut(subject(r), maxSubject)), prose(headline(r)))
 	if c := r.RootCause; c != nil {
 		m.item("**Why** %s", prose(sentence(*c)))
-		if more := culprit(c.Culprit, c.Title, r.At); more != "" {
-			m.sub("%s", prose(more))
+		about, command := culprit(c.Culprit, c.Title, r.At)
+		if about != "" {
+			m.sub("%s", prose(about))
+		}
+		if command != "" {
+			m.sub("%s", span(command))
 		}
 		for _, e := range c.Evidence {
 			m.sub("%s", prose(fact(e)))
@@ -46,7 +50,7 @@ func (m *markdown) report(r *diagnose.Report) {
 	}
 	m.fixes(r)
 	for _, f := range r.Findings {
-		m.item("**Also** %s (%s, %s)", prose(f.Title), f.Severity, span(f.Code))
+		m.item("**Also** %s (%s, %s)", prose(f.Title), prose(string(f.Severity)), span(f.Code))
 	}
 	for _, l := range r.Limits {
 		s := prose(l.What) + ": " + prose(l.Why)
@@ -134,9 +138,10 @@ func codeWord(w string) string {
 	return lead + span(trimmed) + core[len(trimmed):]
 }
 
-// span makes a code span of escaped text (CommonMark 0.31, section 6.1): its
-// fence is longer than any run of backticks within.
+// span makes a code span (CommonMark 0.31, section 6.1): its fence is longer
+// than any run of backticks within.
 func span(s string) string {
+	s = Escape(s)
 	if s == "" {
 		s = " "
 	}

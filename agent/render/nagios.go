@@ -89,11 +89,13 @@ func nagiosText(s string, limit int) string {
 // perfdata gives how long each target took to answer, in seconds.
 func perfdata(reports []*diagnose.Report) string {
 	var all []string
+	seen := map[string]bool{}
 	for _, r := range reports {
 		flow, _ := deciding(r)
-		if flow == nil {
+		if flow == nil || seen[subject(r)] {
 			continue
 		}
+		seen[subject(r)] = true
 		label := "latency"
 		if len(reports) > 1 {
 			label += " " + nagiosText(subject(r), maxSubject)

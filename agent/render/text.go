@@ -157,7 +157,7 @@ func (t *text) why(r *diagnose.Report) {
 		return
 	}
 	t.say("Why", sentence(*c))
-	if more := culprit(c.Culprit, c.Title, r.At); more != "" {
+	if more := culpritLine(c.Culprit, c.Title, r.At); more != "" {
 		t.say("", more)
 	}
 	word := "Proof"
@@ -217,7 +217,7 @@ func (t *text) then(r *diagnose.Report) {
 		}
 		t.say(word, lead+sentence(c))
 		word = ""
-		if more := culprit(c.Culprit, c.Title, r.At); more != "" {
+		if more := culpritLine(c.Culprit, c.Title, r.At); more != "" {
 			t.say("", more)
 		}
 	}
@@ -319,7 +319,7 @@ func (t *text) also(r *diagnose.Report) {
 			}
 			t.say(word, f.Title)
 			word = ""
-			if more := culprit(f.Culprit, f.Title, r.At); more != "" && severity == diagnose.SeverityWarning {
+			if more := culpritLine(f.Culprit, f.Title, r.At); more != "" && severity == diagnose.SeverityWarning {
 				t.say("", more)
 			}
 		}

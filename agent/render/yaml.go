@@ -9,13 +9,13 @@ import (
 
 // YAML writes v with the names and the order of its JSON form.
 func YAML(v any) ([]byte, error) {
-	doc, err := JSON(v)
+	doc, err := encode(v)
 	if err != nil {
 		return nil, err
 	}
-	// JSON is YAML: reading it keeps the order of the keys.
+	// JSON is YAML, but for surrogate pairs; reading it keeps the order of the keys.
 	var node yaml.Node
-	if err := yaml.Unmarshal(doc, &node); err != nil {
+	if err := yaml.Unmarshal(escapeDoc(doc, yamlEscape), &node); err != nil {
 		return nil, fmt.Errorf("encoding YAML: %w", err)
 	}
 	block(&node)
@@ -28,12 +28,14 @@ func YAML(v any) ([]byte, error) {
 	if err := e.Close(); err != nil {
 		return nil, fmt.Errorf("encoding YAML: %w", err)
 	}
-	return escapeDoc(b.Bytes(), func(out []byte, r rune) []byte {
-		if r < 0x10000 {
-			return fmt.Appendf(out, `\u%04x`, r)
-		}
-		return fmt.Appendf(out, `\U%08x`, r)
-	}), nil
+	return escapeDoc(b.Bytes(), yamlEscape), nil
+}
+
+func yamlEscape(out []byte, r rune) []byte {
+	if r < 0x10000 {
+		return fmt.Appendf(out, `\u%04x`, r)
+	}
+	return fmt.Appendf(out, `\U%08x`, r)
 }
 
 // block turns JSON's style into YAML's. A string with a character that is not
