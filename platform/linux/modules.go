@@ -25,8 +25,10 @@ const (
 	moduleAbsent              // a module that is not loaded
 )
 
-// diagModules names, for each kind of sock_diag, its kernel configuration.
+// diagModules names, for each kind of sock_diag and for nftables, its kernel
+// configuration.
 var diagModules = map[string]string{
+	nfTables:    "CONFIG_NF_TABLES",
 	"tcp_diag":  "CONFIG_INET_TCP_DIAG",
 	"udp_diag":  "CONFIG_INET_UDP_DIAG",
 	"unix_diag": "CONFIG_UNIX_DIAG",
@@ -95,6 +97,9 @@ func findModule(root fs.FS, release, module string) moduleState {
 	}
 	if state := configured(root, release, diagModules[module]); state != moduleUnknown {
 		return state
+	}
+	if module == nfTables {
+		return inSymbols(root, "nf_tables_abort")
 	}
 	return inSymbols(root, module+"_dump")
 }

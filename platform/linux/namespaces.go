@@ -200,31 +200,7 @@ func processBrief(pid int) (name, container string) {
 		name = host.Clean(bytes.TrimSuffix(b, []byte("\n")), commMax)
 	}
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil {
-		container = containerInCgroup(b)
+		container = parseMembership(b).container
 	}
 	return name, container
-}
-
-// containerInCgroup finds a container's id, 64 hexadecimal digits, in the paths
-// of /proc/PID/cgroup: /docker/ID, docker-ID.scope, libpod-ID.scope,
-// cri-containerd-ID.scope and the like. In nested ones the innermost counts.
-func containerInCgroup(b []byte) string {
-	id := ""
-	for line := range bytes.Lines(b) {
-		run := 0
-		for i, c := range line {
-			if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' {
-				run++
-				continue
-			}
-			if run == 64 {
-				id = string(line[i-64 : i])
-			}
-			run = 0
-		}
-		if run == 64 {
-			id = string(line[len(line)-64:])
-		}
-	}
-	return id
 }
