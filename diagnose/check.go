@@ -57,6 +57,8 @@ type Flow struct {
 
 	causes  []Cause
 	results []CheckResult
+	// probeErr is why no probe could be made.
+	probeErr error
 	index   int
 	bind    bool
 	unread  bool // predicted to work, but for a firewall that was not read

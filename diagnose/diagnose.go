@@ -241,7 +241,7 @@ func (r *run) probe() {
 			continue
 		}
 		if f.Observed == nil {
-			r.limit(host.Limit{What: "what really happens at " + f.String(), Why: "no probe was sent", Needs: "the live host, or a recording of this target"})
+			r.limit(LimitOf("what really happens at "+f.String(), f.probeErr))
 		}
 	}
 }
@@ -253,6 +253,7 @@ func (r *run) connect(f *Flow) {
 	a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: r.options.Timeout,
 		Payload: r.options.Payload, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
 	if err != nil {
+		f.probeErr = err
 		return
 	}
 	f.Attempt = &a
@@ -280,6 +281,7 @@ func (r *run) bind(f *Flow) {
 	defer cancel()
 	b, err := r.host.Bind(ctx, host.BindQuery{Network: f.Network, Address: f.Destination, Path: f.Path, UID: r.options.UID})
 	if err != nil {
+		f.probeErr = err
 		return
 	}
 	f.BindAttempt = &b

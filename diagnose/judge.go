@@ -157,6 +157,9 @@ func (r *run) weigh(f *Flow) {
 			c.Confidence = min(Likely, c.Confidence)
 			c.Because += "; but " + contradicted + " should have stopped it before"
 		}
+		if n := f.ownReset(); n > 0 && c.Outcome == Refused && c.behind {
+			c.Evidence = append(c.Evidence, Evidence{Source: "/proc/net/snmp", What: "Tcp.OutRsts", Value: fmt.Sprintf("rose by %d during the attempt: the reset is the kernel's own, not a firewall's", n)})
+		}
 		if c.behind && !c.After && c.Confidence == Proven {
 			if why := r.firewallDoubt(f); why != "" {
 				c.Confidence = Likely
@@ -194,7 +197,7 @@ func (r *run) firewallDoubt(f *Flow) string {
 	if f.Network == "unix" {
 		return ""
 	}
-	if a := f.Attempt; a != nil && f.Network == "tcp" && a.Errno == "ECONNREFUSED" && a.ICMP == nil && a.Moved["Tcp.OutRsts"] == 1 {
+	if f.ownReset() == 1 {
 		return ""
 	}
 	if f.Observed != nil && f.Observed.ICMP != nil && f.Network == "tcp" {
@@ -218,6 +221,16 @@ func (r *run) firewallDoubt(f *Flow) string {
 		return "the firewall could not be read"
 	}
 	return ""
+}
+
+// ownReset returns by how much the count of resets that the kernel's stack sent
+// rose while the flow was refused; netfilter's resets are not in it. More than
+// one can be somebody else's.
+func (f *Flow) ownReset() int64 {
+	if a := f.Attempt; a != nil && f.Network == "tcp" && f.Local && a.Errno == "ECONNREFUSED" && a.ICMP == nil {
+		return a.Moved["Tcp.OutRsts"]
+	}
+	return 0
 }
 
 // conclude picks the root cause and sets outcome and status.

@@ -14,7 +14,7 @@ import (
 
 // All returns every check in path order.
 func All() []*diagnose.Check {
-	return slices.Concat(connectChecks())
+	return slices.Concat(connectChecks(), bindChecks())
 }
 
 func connectChecks() []*diagnose.Check {
