@@ -6,11 +6,15 @@ import (
 	"os"
 
 	"github.com/portwhy/portwhy/agent/cli"
+	"github.com/portwhy/portwhy/platform"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
 var version string
 
 func main() {
+	if status, handled := platform.Child(os.Args); handled {
+		os.Exit(status)
+	}
 	os.Exit(cli.New(version).Run(context.Background(), os.Args[1:]))
 }
