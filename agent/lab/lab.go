@@ -49,6 +49,9 @@ type Options struct {
 	NetNS  string // in=NAME: in the network namespace /run/netns/NAME
 	Cgroup string // cgroup=NAME: in /sys/fs/cgroup/NAME, which is made
 	Env    []string
+	// Seccomp is the errno that socket(2) is to give, Landlock ("tcp") denies TCP
+	// bind and connect, NoFile limits descriptors.
+	Seccomp, Landlock, NoFile string
 }
 
 // Link is a veth pair.

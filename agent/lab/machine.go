@@ -79,12 +79,13 @@ func (l *Lab) boot(ctx context.Context, s *Scenario, h Host, dir string) (*machi
 func (m *machine) awaitBoot(ctx context.Context, stdout io.Reader) error {
 	ready := make(chan error, 1)
 	go func() {
-		lines := bufio.NewScanner(stdout)
+		// The cell tells the pid, the host that it is ready, in either order.
+		lines, up := bufio.NewScanner(stdout), false
 		for lines.Scan() {
 			if pid, ok := strings.CutPrefix(lines.Text(), "PID "); ok {
 				m.pid, _ = strconv.Atoi(pid)
 			}
-			if lines.Text() == "READY" {
+			if up = up || lines.Text() == "READY"; up && m.pid != 0 {
 				ready <- nil
 				return
 			}
@@ -154,8 +155,10 @@ func (m *machine) command(ctx context.Context, o Options, name string, argv []st
 	if o.NetNS != "" {
 		args = append(args, "-netns", filepath.Join("/run/netns", o.NetNS))
 	}
-	if o.UID != "" {
-		args = append(args, "-uid", o.UID)
+	for flag, value := range map[string]string{"-uid": o.UID, "-seccomp": o.Seccomp, "-landlock": o.Landlock, "-nofile": o.NoFile} {
+		if value != "" {
+			args = append(args, flag+"="+value)
+		}
 	}
 	cmd := exec.CommandContext(ctx, "nsenter", append(append(args, "--"), m.expand(argv)...)...)
 	cmd.Env = m.env(o.Env)
@@ -211,16 +214,23 @@ func (m *machine) halt() error {
 		_ = m.cell.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		_ = m.cell.Process.Kill()
-		<-done
-	}
+	waits := []<-chan struct{}{done}
 	for _, p := range m.procs {
-		// nsenter stops itself when what it waits for is stopped.
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		waits = append(waits, p.done)
+	}
+	deadline := time.After(10 * time.Second)
+	for _, w := range waits {
+		for over := false; !over; {
+			select {
+			case <-w:
+				over = true
+			case <-time.After(20 * time.Millisecond):
+				m.signal(unix.SIGCONT)
+			case <-deadline:
+				m.signal(unix.SIGKILL)
+				_ = m.cell.Process.Kill()
+			}
+		}
 	}
 	if m.pid != 0 && !errors.Is(unix.Kill(m.pid, 0), unix.ESRCH) {
 		return fmt.Errorf("host %s: its first process %d is still there", m.Name, m.pid)
@@ -229,6 +239,15 @@ func (m *machine) halt() error {
 		return nil
 	}
 	return removeGroup(m.cgroup)
+}
+
+// signal reaches the nsenter of every started process. It stops itself when what
+// it waits for is stopped, and would then never reap it; but killing it would
+// leave the reaping to the machine's own init, which may take its time.
+func (m *machine) signal(sig unix.Signal) {
+	for _, p := range m.procs {
+		_ = p.cmd.Process.Signal(sig)
+	}
 }
 
 // removeGroup removes a control group with those below. The kernel lets it go

@@ -22,7 +22,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 var (
 	nameRE   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,14}$`)
 	fileRE   = regexp.MustCompile(`^-- (\S+) --$`)
-	optionRE = regexp.MustCompile(`^(uid|in|cgroup|env)=(.*)$`)
+	optionRE = regexp.MustCompile(`^(uid|in|cgroup|env|seccomp|landlock|nofile)=(.*)$`)
 	// Where a scenario may put files: what is private to each host.
 	writable = []string{"/etc/", "/run/", "/srv/", "/tmp/", "/var/lib/", "/var/log/"}
 )
@@ -209,6 +209,12 @@ func (p *parser) step(verb string, args []string) error {
 		switch m[1] {
 		case "uid":
 			s.Options.UID = m[2]
+		case "seccomp":
+			s.Options.Seccomp = m[2]
+		case "landlock":
+			s.Options.Landlock = m[2]
+		case "nofile":
+			s.Options.NoFile = m[2]
 		case "in":
 			s.Options.NetNS = m[2]
 		case "cgroup":

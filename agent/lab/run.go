@@ -170,19 +170,16 @@ func (r *run) start(ctx context.Context, m *machine, s Step) error {
 		return fmt.Errorf("starting %s: %w", s.Name, err)
 	}
 	return r.until(ctx, "the start of "+s.Name, func() (bool, error) {
-		if slices.Contains(s.Args, "fault") {
-			if strings.Contains(p.out.String(), "READY") {
-				return true, nil
-			}
-			select {
-			case <-p.done:
-				return false, fmt.Errorf("%s ended: %s", s.Name, p.out)
-			default:
-				return false, nil
-			}
-		}
 		_, err := os.Stat(filepath.Join(m.dir, "pid", s.Name))
-		return err == nil, nil
+		if err == nil && (s.Args[0] != "fault" || strings.Contains(p.out.String(), "READY")) {
+			return true, nil
+		}
+		select {
+		case <-p.done:
+			return false, fmt.Errorf("%s ended: %s", s.Name, p.out)
+		default:
+			return false, nil
+		}
 	})
 }
 

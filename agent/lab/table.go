@@ -65,7 +65,8 @@ func Table(all []*Scenario) string {
 
 func asked(s Step) string {
 	words := strings.Join(s.Args, " ")
-	for _, o := range []struct{ name, value string }{{"uid ", s.Options.UID}, {"in ", s.Options.NetNS}, {"", strings.Join(s.Options.Env, " ")}} {
+	for _, o := range []struct{ name, value string }{{"uid ", s.Options.UID}, {"in ", s.Options.NetNS}, {"seccomp ", s.Options.Seccomp},
+		{"landlock ", s.Options.Landlock}, {"cgroup ", s.Options.Cgroup}, {"", strings.Join(s.Options.Env, " ")}} {
 		if o.value != "" {
 			words += " (" + o.name + o.value + ")"
 		}

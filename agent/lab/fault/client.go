@@ -78,8 +78,8 @@ func runSelfConnect(fs *flag.FlagSet, args []string) error {
 }
 
 // pair makes a listener at the address and one connection to it.
-func pair(at endpoint) (listener, client, server int, err error) {
-	if listener, err = (&options{network: "tcp"}).open(at); err != nil {
+func pair(at endpoint, o options) (listener, client, server int, err error) {
+	if listener, err = o.open(at); err != nil {
 		return
 	}
 	if err = unix.Listen(listener, 8); err != nil {
@@ -106,6 +106,8 @@ func closeAll(fds ...int) error {
 
 // runTimeWait leaves the port in TIME-WAIT: the server's end closed first.
 func runTimeWait(fs *flag.FlagSet, args []string) error {
+	var o options
+	o.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func runTimeWait(fs *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	listener, client, server, err := pair(at)
+	listener, client, server, err := pair(at, o)
 	if err != nil {
 		return err
 	}
@@ -126,6 +128,8 @@ func runTimeWait(fs *flag.FlagSet, args []string) error {
 // runCloseWait keeps the server's end of a connection that its client closed,
 // without the listener: CLOSE-WAIT holds the port.
 func runCloseWait(fs *flag.FlagSet, args []string) error {
+	var o options
+	o.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -133,7 +137,7 @@ func runCloseWait(fs *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	listener, client, _, err := pair(at)
+	listener, client, _, err := pair(at, o)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func runExec(fs *flag.FlagSet, args []string) error {
 	noFile := fs.Uint64("nofile", 0, "RLIMIT_NOFILE")
 	seccomp := fs.String("seccomp", "", "errno that socket(2) gives")
 	families := fs.String("families", "2,10", "address families that -seccomp concerns")
-	landlock := fs.Bool("landlock", false, "deny TCP bind and connect by Landlock")
+	landlock := fs.String("landlock", "", "tcp: deny TCP bind and connect by Landlock")
 	argv0 := fs.String("argv0", "", "argument 0, with Go's escapes")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -73,7 +73,7 @@ func runExec(fs *flag.FlagSet, args []string) error {
 			return err
 		}
 	}
-	if *landlock {
+	if *landlock == "tcp" {
 		if err := landlockTCP(); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ var commands = []command{
 	{"stale", "PATH: a unix socket's file without its socket", runStale},
 	{"trace", "PID: stop a process as a debugger does", runTrace},
 	{"bpf", "-attach HOOK [-dev D] [-cgroup PATH] [-port P]: a BPF program that denies", runBPF},
+	{"dns", "[-answer NAME=ADDR]… ADDR:PORT: a name server", runDNS},
 	{"connect", "[flags] ADDR:PORT|PATH: try once, print errno and time", runConnect},
 	{"bind", "[flags] ADDR:PORT|PATH: try once, print errno", runBind},
 }
