@@ -146,6 +146,9 @@ func isContainerID(s string) bool {
 // /var/lib/docker/containers/ID/hostname, podman: …/overlay-containers/ID/userdata/hostname).
 func containerOfMounts(b []byte) string {
 	for line := range bytes.Lines(b) {
+		if !bytes.Contains(line, []byte("containers/")) {
+			continue // mount tables are long
+		}
 		m, _, _, ok := parseMountLine(string(line))
 		if !ok {
 			continue

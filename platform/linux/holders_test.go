@@ -209,7 +209,7 @@ func TestProcDirStays(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := openProc(cmd.Process.Pid)
+	d, err := openProc(cmd.Process.Pid, make([]byte, procBuffer))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -67,33 +68,72 @@ func inetMask(protocol uint8, states []host.State) uint32 {
 	return mask & all
 }
 
-// inetRequest is struct inet_diag_req_v2 for a dump. The kernel compares the
-// ports itself, before it builds an answer (inet_diag_dump_icsk, udp_dump).
-func inetRequest(family, protocol uint8, mask uint32, q host.SocketQuery) []byte {
-	b := make([]byte, inetDiagRequest)
-	b[0], b[1] = family, protocol
-	if q.Port != 0 || q.RemotePort != 0 {
-		// A few sockets: what costs more is worth it. TCP's keys are told with
-		// INFO only (tcp_diag_get_aux).
-		b[2] = 1<<(inetDiagSkMemInfo-1) | 1<<(inetDiagInfo-1)
+// extensions are the attributes to ask for (idiag_ext). TCP's keys are told
+// with INFO only (tcp_diag_get_aux).
+func extensions(q host.SocketQuery) byte {
+	if q.Port == 0 && q.RemotePort == 0 {
+		return 0
 	}
-	binary.NativeEndian.PutUint32(b[4:], mask)
-	binary.BigEndian.PutUint16(b[8:], q.Port)
-	binary.BigEndian.PutUint16(b[10:], q.RemotePort)
+	// A few sockets: what costs more is worth it.
+	return 1<<(inetDiagSkMemInfo-1) | 1<<(inetDiagInfo-1)
+}
+
+// socketID is struct inet_diag_sockid for a list. The kernel compares the
+// ports itself, before it builds an answer (inet_diag_dump_icsk, udp_dump).
+func socketID(q host.SocketQuery) []byte {
+	b := make([]byte, 48)
+	binary.BigEndian.PutUint16(b[0:], q.Port)
+	binary.BigEndian.PutUint16(b[2:], q.RemotePort)
 	// INET_DIAG_NOCOOKIE
-	binary.NativeEndian.PutUint32(b[48:], 1<<32-1)
-	binary.NativeEndian.PutUint32(b[52:], 1<<32-1)
+	binary.NativeEndian.PutUint32(b[40:], 1<<32-1)
+	binary.NativeEndian.PutUint32(b[44:], 1<<32-1)
 	return b
 }
 
-// inetSockets lists the sockets of one family and protocol.
-func (h *Host) inetSockets(ctx context.Context, list []host.Socket, family, protocol uint8, q host.SocketQuery) ([]host.Socket, error) {
-	mask := inetMask(protocol, q.States)
+// inetRequest is struct inet_diag_req_v2 for a list.
+func inetRequest(family, protocol uint8, mask uint32, q host.SocketQuery) []byte {
+	b := []byte{family, protocol, extensions(q), 0}
+	b = binary.NativeEndian.AppendUint32(b, mask)
+	return append(b, socketID(q)...)
+}
+
+// tcpRequest is struct inet_diag_req, the older form: it knows TCP only, but
+// lists both families in one walk through the kernel's tables, which is what a
+// list costs on a host with few sockets (inet_diag_dump_compat).
+func tcpRequest(mask uint32, q host.SocketQuery) []byte {
+	b := []byte{unix.AF_UNSPEC, 0, 0, extensions(q)}
+	b = append(b, socketID(q)...)
+	b = binary.NativeEndian.AppendUint32(b, mask)
+	return binary.NativeEndian.AppendUint32(b, 0)
+}
+
+// tcpGetSock is TCPDIAG_GETSOCK, the type of that request.
+const tcpGetSock = 18
+
+func (h *Host) tcpSockets(ctx context.Context, list []host.Socket, q host.SocketQuery) ([]host.Socket, error) {
+	mask := inetMask(unix.IPPROTO_TCP, q.States)
+	return h.inetSockets(ctx, list, tcpGetSock, unix.IPPROTO_TCP, mask, tcpRequest(mask, q), q)
+}
+
+func (h *Host) udpSockets(ctx context.Context, list []host.Socket, q host.SocketQuery) ([]host.Socket, error) {
+	mask := inetMask(unix.IPPROTO_UDP, q.States)
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		var err error
+		request := inetRequest(family, unix.IPPROTO_UDP, mask, q)
+		if list, err = h.inetSockets(ctx, list, unix.SOCK_DIAG_BY_FAMILY, unix.IPPROTO_UDP, mask, request, q); err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+// inetSockets appends what one request lists.
+func (h *Host) inetSockets(ctx context.Context, list []host.Socket, kind uint16, protocol uint8, mask uint32, request []byte, q host.SocketQuery) ([]host.Socket, error) {
 	if mask == 0 {
 		return list, nil
 	}
 	start := len(list)
-	err := h.diagDump(ctx, inetRequest(family, protocol, mask, q),
+	err := h.diagDump(ctx, kind, request,
 		func() { list = list[:start] },
 		func(b []byte) error {
 			s, err := parseInetDiag(protocol, b)
@@ -102,6 +142,10 @@ func (h *Host) inetSockets(ctx context.Context, list []host.Socket, family, prot
 			}
 			if q.Match(s) {
 				s.NetNS = h.netns
+				if len(list) == cap(list) {
+					// append would grow a long list by a quarter at a time.
+					list = slices.Grow(list, max(16, len(list)))
+				}
 				list = append(list, s)
 			}
 			return nil

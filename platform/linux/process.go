@@ -43,16 +43,16 @@ func (b *bootTime) get() time.Time {
 
 // Process describes one process with all that can be read of it.
 func (h *Host) Process(_ context.Context, pid int) (host.Process, error) {
-	d, err := openProc(pid)
+	d, err := openProc(pid, make([]byte, procBuffer))
 	if err != nil {
 		return host.Process{}, err
 	}
 	defer d.close()
-	p, m, err := h.brief(d)
+	p, m, err := h.brief(&d)
 	if err != nil {
 		return p, err
 	}
-	h.detail(&p, d, m)
+	h.detail(&p, &d, m)
 	return p, nil
 }
 
@@ -68,19 +68,21 @@ func (h *Host) Processes(ctx context.Context) ([]host.Process, error) {
 	var wait sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 8) {
 		wait.Go(func() {
+			buffer := make([]byte, procBuffer)
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(list) {
 					return
 				}
-				d, err := openProc(list[i])
+				d, err := openProc(list[i], buffer)
 				if err != nil {
 					continue
 				}
-				if p, _, err := h.brief(d); err == nil {
+				if p, _, err := h.brief(&d); err == nil {
 					out[i] = p
 				}
 				d.close()
+				buffer = d.buffer
 			}
 		})
 	}
@@ -99,7 +101,7 @@ func (h *Host) Processes(ctx context.Context) ([]host.Process, error) {
 
 // brief reads what all processes are described with. Only stat must be there:
 // the rest may be hidden from the caller.
-func (h *Host) brief(d procDir) (host.Process, membership, error) {
+func (h *Host) brief(d *procDir) (host.Process, membership, error) {
 	b, err := d.read("stat", statMax)
 	if err != nil {
 		return host.Process{}, membership{}, gone(d.pid, err)
@@ -136,7 +138,7 @@ func (h *Host) brief(d procDir) (host.Process, membership, error) {
 }
 
 // detail reads the rest. What is hidden from the caller stays zero.
-func (h *Host) detail(p *host.Process, d procDir, m membership) {
+func (h *Host) detail(p *host.Process, d *procDir, m membership) {
 	p.Exe, p.Cwd = d.link("exe"), d.link("cwd")
 	p.NetNS, p.PIDNS = d.namespace("net"), d.namespace("pid")
 	p.MntNS, p.UserNS = d.namespace("mnt"), d.namespace("user")
@@ -155,8 +157,10 @@ func (h *Host) detail(p *host.Process, d procDir, m membership) {
 	if b, err := d.read("environ", environMax); err == nil {
 		p.Env = parseEnviron(b)
 	}
-	if p.Container == "" {
-		if b, err := d.read("mountinfo", mountinfoMax); err == nil {
+	// A process with our own mounts is in no other container than we are.
+	if own, _ := inodeOf("/proc/self/ns/mnt"); p.Container == "" && p.MntNS != own {
+		// Not by read: the kernel writes this file in parts.
+		if b, err := readAt(d.fd, "mountinfo", mountinfoMax); err == nil {
 			p.Container = containerOfMounts(b)
 		}
 	}

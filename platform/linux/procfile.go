@@ -61,17 +61,19 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 type procDir struct {
 	fd  int
 	pid int
+	// buffer holds what read read last.
+	buffer []byte
 }
 
 // openProc opens /proc/PID. The error is [host.ErrNotFound] if there is no
-// such process.
-func openProc(pid int) (procDir, error) {
+// such process. The buffer is used to read its files.
+func openProc(pid int, buffer []byte) (procDir, error) {
 	path := "/proc/" + strconv.Itoa(pid)
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return procDir{}, gone(pid, &fs.PathError{Op: "open", Path: path, Err: err})
 	}
-	return procDir{fd, pid}, nil
+	return procDir{fd, pid, buffer}, nil
 }
 
 // gone says of a process that ended that it is not found, and keeps other errors.
@@ -84,7 +86,35 @@ func gone(pid int, err error) error {
 
 func (d procDir) close() { unix.Close(d.fd) }
 
-func (d procDir) read(name string, limit int) ([]byte, error) { return readAt(d.fd, name, limit) }
+// procBuffer is enough for the files of most processes.
+const procBuffer = 8 << 10
+
+// read reads a file that the kernel writes as a whole, so that an answer which
+// leaves room is all of it. It is valid until the next read.
+func (d *procDir) read(name string, limit int) ([]byte, error) {
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	for used := 0; ; {
+		if len(d.buffer)-used < 512 {
+			d.buffer = append(d.buffer, make([]byte, max(procBuffer, len(d.buffer)))...)
+		}
+		room := d.buffer[used:min(len(d.buffer), max(limit, used))]
+		n, err := unix.Read(fd, room)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+		used += n
+		if n < len(room) || n == 0 || used >= limit {
+			return d.buffer[:used], nil
+		}
+	}
+}
 
 // link reads a link, empty if that is not allowed.
 func (d procDir) link(name string) string {

@@ -44,11 +44,11 @@ func (h *Host) withDiag(f func(*netlinkConn) error) error {
 
 // diagDump asks for a list of sockets. visit is called with each answer, which
 // it must not keep; reset is called before each try.
-func (h *Host) diagDump(ctx context.Context, request []byte, reset func(), visit func([]byte) error) error {
+func (h *Host) diagDump(ctx context.Context, kind uint16, request []byte, reset func(), visit func([]byte) error) error {
 	return h.withDiag(func(c *netlinkConn) error {
 		for range dumpTries {
 			reset()
-			interrupted, err := c.stream(ctx, unix.SOCK_DIAG_BY_FAMILY, request, visit)
+			interrupted, err := c.stream(ctx, kind, request, visit)
 			if err != nil {
 				return err
 			}

@@ -27,19 +27,9 @@ type socketTable struct {
 }
 
 var socketTables = []socketTable{
-	{"tcp", "tcp_diag", []string{"tcp", "tcp6"}, parseTCPLine, inetTable(unix.IPPROTO_TCP)},
-	{"udp", "udp_diag", []string{"udp", "udp6"}, parseUDPLine, inetTable(unix.IPPROTO_UDP)},
+	{"tcp", "tcp_diag", []string{"tcp", "tcp6"}, parseTCPLine, (*Host).tcpSockets},
+	{"udp", "udp_diag", []string{"udp", "udp6"}, parseUDPLine, (*Host).udpSockets},
 	{"unix", "unix_diag", []string{"unix"}, parseUnixLine, (*Host).unixSockets},
-}
-
-func inetTable(protocol uint8) func(*Host, context.Context, []host.Socket, host.SocketQuery) ([]host.Socket, error) {
-	return func(h *Host, ctx context.Context, list []host.Socket, q host.SocketQuery) ([]host.Socket, error) {
-		list, err := h.inetSockets(ctx, list, unix.AF_INET, protocol, q)
-		if err != nil {
-			return list, err
-		}
-		return h.inetSockets(ctx, list, unix.AF_INET6, protocol, q)
-	}
 }
 
 // Sockets lists sockets by sock_diag(7), and from /proc/net where that would

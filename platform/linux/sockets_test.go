@@ -409,6 +409,10 @@ func TestSocketsMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := h.inNamespace(func() error {
+		// Else a slow machine takes their ports again (tcp_tw_reuse on loopback).
+		if err := os.WriteFile("/proc/sys/net/ipv4/tcp_tw_reuse", []byte("0"), 0); err != nil {
+			return err
+		}
 		for range servers {
 			fd, local := testSocket{unix.AF_INET, unix.SOCK_STREAM, netip.MustParseAddrPort("127.0.0.1:0"), nil, "", 100}.open(t)
 			for range each {

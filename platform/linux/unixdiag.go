@@ -59,7 +59,7 @@ func (h *Host) unixSockets(ctx context.Context, list []host.Socket, q host.Socke
 	binary.NativeEndian.PutUint32(request[4:], mask)
 	binary.NativeEndian.PutUint32(request[12:], unixShow)
 	start := len(list)
-	err := h.diagDump(ctx, request,
+	err := h.diagDump(ctx, unix.SOCK_DIAG_BY_FAMILY, request,
 		func() { list = list[:start] },
 		func(b []byte) error {
 			s, err := parseUnixDiag(b)
