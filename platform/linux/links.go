@@ -19,14 +19,6 @@ const (
 	iflaBrportIsolated = 33
 )
 
-// Modes of an XDP program, enum XDP_ATTACHED_ of if_link.h.
-const (
-	xdpNone    = 0
-	xdpDriver  = 1
-	xdpGeneric = 2
-	xdpOffload = 3
-)
-
 // extFilterSkipStats is RTEXT_FILTER_SKIP_STATS of rtnetlink.h: leave the
 // counters out, which are the larger half of a message.
 const extFilterSkipStats = 1 << 3
@@ -40,13 +32,7 @@ type linkMessage struct {
 	// peerNSID names the namespace of the link below or of a veth's peer, as
 	// this namespace numbers it, noNamespace if that is here.
 	peerNSID int32
-	xdp      []xdpProgram
-}
-
-// xdpProgram is one XDP program of a link.
-type xdpProgram struct {
-	id   uint32
-	mode string // xdp_generic, xdp_driver, xdp_offload
+	xdp      []uint32 // ids
 }
 
 // Links lists the network devices of this namespace (RTM_GETLINK).
@@ -207,41 +193,26 @@ func portState(n uint8) string {
 	return strconv.Itoa(int(n))
 }
 
-// parseXDP reads IFLA_XDP: the programs attached to a link, one a mode.
-func parseXDP(r *reader, b []byte) []xdpProgram {
-	var list []xdpProgram
-	attached, single := uint8(0), uint32(0)
+// parseXDP reads IFLA_XDP: the ids of the programs attached to a link, one for
+// each place where they can run: driver, generic code, device.
+func parseXDP(r *reader, b []byte) []uint32 {
+	var list []uint32
+	attached, single := false, uint32(0)
 	for kind, v := range r.attributes(b) {
 		switch kind {
 		case unix.IFLA_XDP_ATTACHED:
-			attached = r.u8("IFLA_XDP_ATTACHED", v)
+			attached = r.u8("IFLA_XDP_ATTACHED", v) != 0
 		case unix.IFLA_XDP_PROG_ID:
 			single = r.u32("IFLA_XDP_PROG_ID", v)
-		case unix.IFLA_XDP_DRV_PROG_ID:
-			list = append(list, xdpProgram{r.u32("IFLA_XDP_DRV_PROG_ID", v), xdpMode(xdpDriver)})
-		case unix.IFLA_XDP_SKB_PROG_ID:
-			list = append(list, xdpProgram{r.u32("IFLA_XDP_SKB_PROG_ID", v), xdpMode(xdpGeneric)})
-		case unix.IFLA_XDP_HW_PROG_ID:
-			list = append(list, xdpProgram{r.u32("IFLA_XDP_HW_PROG_ID", v), xdpMode(xdpOffload)})
+		case unix.IFLA_XDP_DRV_PROG_ID, unix.IFLA_XDP_SKB_PROG_ID, unix.IFLA_XDP_HW_PROG_ID:
+			list = append(list, r.u32("IFLA_XDP_PROG_ID", v))
 		}
 	}
 	// Kernels before 4.20 name one program only.
-	if len(list) == 0 && attached != xdpNone {
-		list = []xdpProgram{{single, xdpMode(attached)}}
+	if len(list) == 0 && attached {
+		list = []uint32{single}
 	}
 	return list
-}
-
-func xdpMode(n uint8) string {
-	switch n {
-	case xdpDriver:
-		return "xdp_driver"
-	case xdpGeneric:
-		return "xdp_generic"
-	case xdpOffload:
-		return "xdp_offload"
-	}
-	return "xdp"
 }
 
 // namespaceNumbers maps this namespace's numbers for other namespaces

@@ -58,12 +58,11 @@ func (h *Host) Namespaces(ctx context.Context) (host.NamespaceList, error) {
 			found.mount(m)
 		}
 	}
-	first, _ := os.Readlink("/proc/1/ns/net")
-	ofFirst, _ := parseNamespaceLink(first)
+	first := firstNamespace()
 	list := host.NamespaceList{}
 	for inode, ns := range found {
 		ns.Inode = inode
-		ns.Current, ns.Host = inode == h.netns, inode == ofFirst
+		ns.Current, ns.Host = inode == h.netns, inode == first
 		if ns.PID != 0 {
 			ns.Process, ns.Container = processBrief(ns.PID)
 		}
@@ -81,6 +80,23 @@ func (h *Host) Namespaces(ctx context.Context) (host.NamespaceList, error) {
 		})
 	}
 	return list, nil
+}
+
+// firstNamespace is the network namespace of pid 1, or of the kernel's own
+// threads where pid 1 doesn't show it; 0 if neither does.
+func firstNamespace() uint64 {
+	for _, dir := range []string{"/proc/1", "/proc/2"} {
+		if dir == "/proc/2" {
+			if name, err := os.ReadFile(dir + "/comm"); err != nil || string(name) != "kthreadd\n" {
+				return 0
+			}
+		}
+		link, err := os.Readlink(dir + "/ns/net")
+		if inode, ok := parseNamespaceLink(link); err == nil && ok {
+			return inode
+		}
+	}
+	return 0
 }
 
 // later orders false before true.

@@ -57,14 +57,11 @@ func (h *Host) Sysctl(_ context.Context, key string) (host.Sysctl, error) {
 }
 
 // isFirst reports whether this view is of the namespace in which the host's
-// services set sysctls: that of pid 1. Without the rights to see that, the
-// caller's own is taken for it.
+// services set sysctls. Without the rights to see that, the caller's own is
+// taken for it.
 func (h *Host) isFirst() bool {
-	first, err := inodeOf("/proc/1/ns/net")
-	if err != nil {
-		return h.ns == nil
-	}
-	return first == h.netns
+	first := firstNamespace()
+	return first == h.netns || first == 0 && h.ns == nil
 }
 
 // sysctlValue writes a value's parts with single spaces: the kernel separates
