@@ -153,7 +153,11 @@ func (r *run) link(ctx context.Context, l *Link) error {
 	for _, e := range []End{l.A, l.B} {
 		lines := []string{"link set " + e.Device + " up"}
 		for _, addr := range e.Addresses {
-			lines = append(lines, "address add "+addr+" dev "+e.Device)
+			line := "address add " + addr + " dev " + e.Device
+			if strings.Contains(addr, ":") {
+				line += " nodad"
+			}
+			lines = append(lines, line)
 		}
 		m := r.machines[e.Host]
 		if _, err := r.foreground(ctx, m, Options{}, []string{"sh", "-c", "printf '" + strings.Join(lines, `\n`) + "' | ip -batch -"}); err != nil {

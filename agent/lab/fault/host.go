@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -283,26 +282,6 @@ func loopbackUp() error {
 		return fmt.Errorf("lo up: %w", err)
 	}
 	return nil
-}
-
-// becomeSystemd starts lab.target, which the scenario's units hang on.
-func becomeSystemd() error {
-	log, err := os.OpenFile("/run/lab/systemd.log", os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	for _, fd := range []int{1, 2} {
-		if err := unix.Dup2(int(log.Fd()), fd); err != nil {
-			return err
-		}
-	}
-	env := []string{"container=lab", "LANG=C"}
-	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, "PATH=") || strings.HasPrefix(v, "PORTWHY_LAB=") {
-			env = append(env, v)
-		}
-	}
-	return syscall.Exec("/lib/systemd/systemd", []string{"systemd", "--system", "--unit=lab.target"}, env)
 }
 
 func reap() error {
