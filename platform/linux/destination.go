@@ -37,7 +37,7 @@ func glibcPolicy() policy {
 }
 
 // parseGaiConf reads gai.conf(5): one precedence line replaces all of the
-// default ones, and so does one label line.
+// default ones, and so does one label line; scopev4 lines are not read.
 func parseGaiConf(data []byte) policy {
 	result := glibcPolicy()
 	var precedence, label []policyEntry
@@ -116,6 +116,18 @@ func scope(a netip.Addr) int {
 // take; not valid if there is no way.
 type destination struct {
 	address, source netip.Addr
+	bits            int // length of the source's subnet, 0 if not known
+}
+
+// matching is the length of the prefix that destination and source share. For
+// IPv4 that means something within one subnet only, says glibc: name servers
+// that rotate addresses shall not be undone.
+func (d destination) matching() int {
+	n := commonPrefix(d.address, d.source)
+	if d.address.Is4() && (d.bits == 0 || n-96 < d.bits) {
+		return 0
+	}
+	return n
 }
 
 // sortDestinations orders addresses as a client would try them: RFC 6724,
@@ -145,10 +157,8 @@ func sortDestinations(list []destination, table policy) {
 		if x, y := scope(a.address), scope(b.address); x != y {
 			return first(x < y)
 		}
-		// glibc leaves IPv4 out of rule 9, unless the source is in the same
-		// subnet: round robin of name servers shall work.
-		if a.address.Is6() && b.address.Is6() && a.source.IsValid() {
-			if x, y := commonPrefix(a.address, a.source), commonPrefix(b.address, b.source); x != y {
+		if a.source.IsValid() && a.address.Is4() == b.address.Is4() {
+			if x, y := a.matching(), b.matching(); x != y {
 				return first(x > y)
 			}
 		}

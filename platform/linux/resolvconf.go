@@ -157,29 +157,16 @@ func hostsLines(file string, data []byte, name string) []host.HostsLine {
 	return found
 }
 
-// hostsAddresses are the addresses that glibc takes from those lines: all of
-// them with "multi on" in host.conf(5), else the first of each family. A line
-// with ::1 also answers for IPv4, as 127.0.0.1 (glibc, nss_files).
+// hostsAddresses are the addresses that getaddrinfo(3) takes from those lines:
+// all of them with "multi on" in host.conf(5), else the first.
 func hostsAddresses(lines []host.HostsLine, multi bool) []netip.Addr {
-	var v4, v6 []netip.Addr
-	add := func(list *[]netip.Addr, address netip.Addr) {
-		if (multi || len(*list) == 0) && !slices.Contains(*list, address) {
-			*list = append(*list, address)
-		}
-	}
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	var list []netip.Addr
 	for _, line := range lines {
-		switch {
-		case line.Address.Is4():
-			add(&v4, line.Address)
-		case line.Address == netip.IPv6Loopback():
-			add(&v6, line.Address)
-			add(&v4, loopback)
-		default:
-			add(&v6, line.Address)
+		if (multi || len(list) == 0) && !slices.Contains(list, line.Address) {
+			list = append(list, line.Address)
 		}
 	}
-	return append(v6, v4...)
+	return list
 }
 
 // multiOn reads host.conf(5).

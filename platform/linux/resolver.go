@@ -55,7 +55,7 @@ func (h *Host) Resolve(ctx context.Context, name string) (host.Resolution, error
 		r.Error = "not-found"
 	}
 	if len(r.Addresses) > 1 {
-		order, err := h.order(r.Addresses, parseGaiConf(files.read("/etc/gai.conf")))
+		order, err := h.order(ctx, r.Addresses, parseGaiConf(files.read(files.gai)))
 		if err != nil {
 			return host.Resolution{}, fmt.Errorf("resolve %s: %w", r.Name, err)
 		}
@@ -72,7 +72,7 @@ func (h *Host) askServices(ctx context.Context, services []service, files resolv
 		status := "notfound"
 		switch {
 		case s.name == "files":
-			if r.Addresses = hostsAddresses(r.Hosts, multiOn(files.read("/etc/host.conf"))); len(r.Addresses) > 0 {
+			if r.Addresses = hostsAddresses(r.Hosts, multiOn(files.read(files.hostConf))); len(r.Addresses) > 0 {
 				status, r.Source = "success", "files"
 			}
 		case s.name == "myhostname":
@@ -93,7 +93,8 @@ func (h *Host) askServices(ctx context.Context, services []service, files resolv
 				return err
 			}
 		case strings.HasPrefix(s.name, "mdns") && !strings.HasSuffix(strings.TrimSuffix(strings.ToLower(name), "."), ".local"):
-			// It is asked for names under .local only, see nss-mdns.
+			// It answers for names under .local only (nss-mdns).
+			status = "unavail"
 		default:
 			skipped = append(skipped, s.name)
 			status = "unavail"
@@ -192,13 +193,13 @@ func (h *Host) Resolver(context.Context) (host.Resolver, error) {
 
 // resolverFiles are the files of this view.
 type resolverFiles struct {
-	hosts, resolv, nsswitch string
+	hosts, resolv, nsswitch, hostConf, gai string
 }
 
 // resolverFiles finds them: what /etc/netns/NAME holds stands in place of /etc
 // in a view of the namespace by that name, as ip-netns(8) mounts it.
 func (h *Host) resolverFiles() resolverFiles {
-	files := resolverFiles{"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"}
+	files := resolverFiles{"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 	if h.ns == nil {
 		return files
 	}
@@ -207,7 +208,7 @@ func (h *Host) resolverFiles() resolverFiles {
 		return files
 	}
 	own := filepath.Join("/etc/netns", name)
-	for _, file := range []*string{&files.hosts, &files.resolv, &files.nsswitch} {
+	for _, file := range []*string{&files.hosts, &files.resolv, &files.nsswitch, &files.hostConf, &files.gai} {
 		candidate := filepath.Join(own, filepath.Base(*file))
 		if _, err := os.Lstat(candidate); err == nil {
 			*file = candidate
@@ -239,16 +240,25 @@ func (f resolverFiles) resolvConf() resolvConf {
 }
 
 // order sorts addresses as a client would try them.
-func (h *Host) order(addresses []netip.Addr, table policy) ([]netip.Addr, error) {
+func (h *Host) order(ctx context.Context, addresses []netip.Addr, table policy) ([]netip.Addr, error) {
 	list := make([]destination, len(addresses))
 	err := h.inNamespace(func() error {
 		for i, address := range addresses {
-			list[i] = destination{address, sourceFor(address)}
+			list[i] = destination{address: address, source: sourceFor(address)}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	// Without the subnets only one rule can't be applied.
+	own, _ := h.Addresses(ctx)
+	for i := range list {
+		for _, a := range own {
+			if a.Prefix.Addr() == list[i].source {
+				list[i].bits = a.Prefix.Bits()
+			}
+		}
 	}
 	sortDestinations(list, table)
 	sorted := make([]netip.Addr, len(list))
