@@ -12,5 +12,3 @@ func open(o Options) (host.Host, error) {
 	}
 	return h, nil
 }
-
-func child(args []string) (status int, handled bool) { return linux.BindChild(args) }

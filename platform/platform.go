@@ -17,8 +17,3 @@ type Options struct {
 // [fs.ErrPermission] if the caller may not enter it; and
 // [host.ErrUnsupported] if this system has no network namespaces.
 func Open(o Options) (host.Host, error) { return open(o) }
-
-// Child does the work of a child process that an adapter started from this
-// program's own file, if this process is one: args are the whole os.Args. A
-// program calls it first, and exits with status if it is handled.
-func Child(args []string) (status int, handled bool) { return child(args) }
