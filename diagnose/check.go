@@ -59,9 +59,9 @@ type Flow struct {
 	results []CheckResult
 	// probeErr is why no probe could be made.
 	probeErr error
-	index   int
-	bind    bool
-	unread  bool // predicted to work, but for a firewall that was not read
+	index    int
+	bind     bool
+	unread   bool // predicted to work, but for a firewall that was not read
 }
 
 // Addr returns the destination without its port.

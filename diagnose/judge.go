@@ -201,6 +201,9 @@ func (r *run) firewallDoubt(f *Flow) string {
 		return ""
 	}
 	if f.Observed != nil && f.Observed.ICMP != nil && f.Network == "tcp" {
+		if !f.Local {
+			return "" // the message names who sent it
+		}
 		return "TCP is never refused by ICMP but by a firewall rule"
 	}
 	hooks, err := r.host.Hooks(r.ctx)

@@ -53,6 +53,24 @@ func whyNotRunning(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
 	return otherConfig(p, claim)
 }
 
+// claimedUnmanaged names the configuration that wants the port where no service
+// manager tells of its unit and the program does not run.
+func claimedUnmanaged(p *diagnose.Pass) *diagnose.Cause {
+	claims, err := p.Host.Claims(p.Ctx)
+	if err != nil {
+		return nil
+	}
+	for _, claim := range claims.List {
+		if claim.Port != p.Flow.Port() || claim.Network != p.Flow.Network || claim.Disabled || claim.Unit == "" || claim.Program == "systemd" {
+			continue
+		}
+		return &diagnose.Cause{Code: "no-listener", Evidence: []diagnose.Evidence{claimEvidence(claim)},
+			Culprit: &diagnose.Culprit{Kind: "config", File: claim.File, Line: claim.Line, Text: claim.Text, Unit: claim.Unit, Name: claim.Program},
+			Title:   fmt.Sprintf("Nothing listens on port %d: %s:%d wants %s there, but it is not running.", claim.Port, claim.File, claim.Line, claim.Program)}
+	}
+	return nil
+}
+
 // unitCause says why a unit does not serve its port.
 func unitCause(u host.Unit, claim host.Claim) *diagnose.Cause {
 	culprit := &diagnose.Culprit{Kind: "unit", Unit: u.Name, Name: u.Name, PID: u.MainPID, File: claim.File, Line: claim.Line, Value: u.ActiveState}
@@ -128,11 +146,7 @@ func otherConfig(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
 		}
 	}
 	if len(mine) == 0 {
-		if claim.Unit == "" || claim.Program == "systemd" {
-			return nil
-		}
-		return &diagnose.Cause{Code: "no-listener", Culprit: &diagnose.Culprit{Kind: "config", File: claim.File, Line: claim.Line, Text: claim.Text, Unit: claim.Unit, Name: claim.Program},
-			Title: fmt.Sprintf("Nothing listens on port %d: %s:%d wants %s there, but it is not running.", claim.Port, claim.File, claim.Line, claim.Program)}
+		return nil
 	}
 	socks, err := p.Host.Sockets(p.Ctx, host.SocketQuery{Network: p.Flow.Network, States: listening(p.Flow.Network)})
 	if err != nil {

@@ -95,7 +95,7 @@ func otherNamespace(p *diagnose.Pass) *diagnose.Cause {
 		culprit.NetNS = ns.Inode
 		cause = &diagnose.Cause{Code: "listener-other-netns", Culprit: culprit,
 			Evidence: []diagnose.Evidence{socketEvidence(socks[0]), {Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)}},
-			Title:    fmt.Sprintf("%s listens on %s, but in %s, not in this one.", who, socketAddress(socks[0]), namespaceName(ns))}
+			Title:    fmt.Sprintf("Nothing listens on %s port %d here; %s listens on %s in %s.", strings.ToUpper(f.Network), f.Port(), who, socketAddress(socks[0]), namespaceName(ns))}
 		return false
 	})
 	return cause

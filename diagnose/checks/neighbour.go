@@ -24,6 +24,10 @@ func runNeighbour(p *diagnose.Pass) error {
 		p.Skip("the packet stays on this host")
 		return nil
 	}
+	if f.Blocked() {
+		p.Skip("the device or the route fails before")
+		return nil
+	}
 	list, err := p.Host.Neighbours(p.Ctx)
 	if err != nil {
 		return err

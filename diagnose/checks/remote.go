@@ -24,11 +24,11 @@ func runRemote(p *diagnose.Pass) error {
 		p.OK("%s answered", f.Addr())
 		return nil
 	}
-	p.Limit(host.Limit{What: "the far end, " + f.String(), Why: "this host sees only its own side", Needs: "portwhy there"})
 	if f.Blocked() {
 		p.Skip("stopped before")
 		return nil
 	}
+	p.Limit(host.Limit{What: "the far end, " + f.String(), Why: "this host sees only its own side", Needs: "portwhy there"})
 	o := f.Observed
 	culprit := &diagnose.Culprit{Kind: "remote", Address: f.Addr().String()}
 	evidence := []diagnose.Evidence{{Source: "connect(2)", What: f.String(), Value: fmt.Sprintf("%s after %s", orUnknown(o.Errno), f.Attempt.Elapsed.Round(10000))}, routeEvidence(f)}
