@@ -30,7 +30,7 @@ IPv6. It tries by binding a socket that never listens and is closed at once.`,
 			return s.bind(cmd, args, user, trace)
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "answer for another user: `NAME|UID`")
+	cmd.Flags().StringVar(&user, "user", "", "answer for the user `NAME|UID`")
 	cmd.Flags().BoolVar(&trace, "trace", false, "show every check with all that it saw")
 	outputs(cmd, reportForms...)
 	return cmd

@@ -26,7 +26,7 @@ type diagnoseFlags struct {
 
 func (d *diagnoseFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.trace, "trace", false, "show every check with all that it saw")
-	cmd.Flags().StringVar(&d.payload, "payload", "", `what to send to a UDP target: TEXT, with \n and \x00 as in Go`)
+	cmd.Flags().StringVar(&d.payload, "payload", "", "send this `TEXT` to a UDP target; \\n and \\x00 as in Go")
 }
 
 func newDiagnose(s *session) *cobra.Command {

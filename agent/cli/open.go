@@ -27,7 +27,7 @@ func (s *session) open() (host.Host, error) {
 func (s *session) live() (host.Host, error) {
 	h, err := s.Open(s.netns)
 	switch {
-	case errors.Is(err, host.ErrNoNamespace):
+	case errors.Is(err, host.ErrNoNamespace), s.netns != "" && errors.Is(err, host.ErrUnsupported):
 		return nil, usage("--netns: %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, undetermined("--netns: %w; this needs root or CAP_SYS_ADMIN", err)

@@ -42,8 +42,8 @@ type session struct {
 func (s *session) addOptions(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVarP(&s.output, "output", "o", "text", "text, json, yaml, markdown or nagios; not every one everywhere")
-	f.StringVar(&s.netns, "netns", "", "look from within another network namespace: `NAME|PID|PATH`")
-	f.StringVar(&s.snapshot, "snapshot", "", "take facts from a recording (portwhy snapshot) instead of this host: `FILE`, - is stdin")
+	f.StringVar(&s.netns, "netns", "", "look from within the network namespace `NAME|PID|PATH`")
+	f.StringVar(&s.snapshot, "snapshot", "", "take facts from the recording `FILE` (- is stdin) instead of this host")
 	s.timeout = defaultTimeout
 	f.Var((*timeoutValue)(&s.timeout), "timeout", "how long a probe may take")
 	f.BoolVar(&s.noProbe, "no-probe", false, "predict only, send nothing")

@@ -36,6 +36,8 @@ func newRoot(s *session) *cobra.Command {
 			return s.diagnose(cmd, args, d)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("portwhy {{.Version}}\n")
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)

@@ -13,7 +13,7 @@ import (
 var version string
 
 func main() {
-	if status, handled := platform.Child(os.Args); handled {
+	if status, child := platform.Child(os.Args); child {
 		os.Exit(status)
 	}
 	os.Exit(cli.New(version).Run(context.Background(), os.Args[1:]))
