@@ -65,9 +65,21 @@ func addressHere(p *diagnose.Pass) error {
 }
 
 func address4(p *diagnose.Pass, a netip.Addr, addrs []host.Address) error {
-	if ownAddress(addrs, a) != nil {
+	if ownAddress(addrs, a) != nil || without4(addrs) {
 		return nil
 	}
+	return missing4(p, a, addrs)
+}
+
+// without4: where IPv4 was never configured there is no local table, and the
+// kernel takes every address for a broadcast one, which can be bound
+// (__inet_dev_addr_type). Where it was once, the table is there, empty: only a
+// bind tells the two apart.
+func without4(addrs []host.Address) bool {
+	return !slices.ContainsFunc(addrs, func(own host.Address) bool { return own.Prefix.Addr().Is4() })
+}
+
+func missing4(p *diagnose.Pass, a netip.Addr, addrs []host.Address) error {
 	// The kernel asks the local table: all of 127.0.0.0/8, broadcast addresses
 	// and routes of type local count too (inet_addr_type_table).
 	r, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: a})
@@ -109,6 +121,36 @@ func address6(p *diagnose.Pass, a netip.Addr, addrs []host.Address) error {
 		return nil
 	}
 	return notHere(p, a, addrs, "net.ipv6.ip_nonlocal_bind")
+}
+
+var bindAddressAfter = &diagnose.Check{
+	ID: "bind-address-after", Doc: "what a bind shows of an address in a namespace without IPv4 addresses",
+	Codes: []string{"address-not-local", "loopback-down"},
+	For:   diagnose.AskBind, When: diagnose.Explain,
+	Run: runBindAddressAfter,
+}
+
+func runBindAddressAfter(p *diagnose.Pass) error {
+	f := p.Flow
+	if f.Network == "unix" || !f.Destination.IsValid() || !f.Addr().Is4() || f.Addr().IsUnspecified() || f.Addr().IsMulticast() || f.Blocked() {
+		p.Skip("nothing left to tell")
+		return nil
+	}
+	addrs, err := p.Host.Addresses(p.Ctx)
+	switch {
+	case err != nil:
+		return err
+	case !without4(addrs):
+		p.Skip("there are IPv4 addresses")
+	case f.Observed != nil && f.Observed.Outcome == diagnose.Bound:
+		p.Warn(diagnose.Finding{Code: "address-not-local", Culprit: &diagnose.Culprit{Kind: "address", Address: f.Addr().String()},
+			Evidence: []diagnose.Evidence{{Source: "RTM_GETADDR", What: "addresses of this host", Value: ownText(addrs, f.Addr())}},
+			Title:    fmt.Sprintf("IPv4 was never configured in this network namespace: the kernel then lets any address be bound, but nobody reaches %s", f.Addr())})
+		p.OK("it can be bound")
+	case f.Observed == nil || f.Observed.Outcome == diagnose.AddressUnavailable:
+		return missing4(p, f.Addr(), addrs)
+	}
+	return nil
 }
 
 // deviceFor is the device whose IPv6 settings decide about an address that is

@@ -8,5 +8,5 @@ import "github.com/portwhy/portwhy/diagnose"
 // right to the port (__inet_bind, __inet6_bind), and last the port itself
 // (inet_csk_get_port, udp_lib_get_port).
 func bindChecks() []*diagnose.Check {
-	return []*diagnose.Check{bindSocket, bindLSM, bindBPF, bindAddress, bindConflict, bindLeftovers, bindPath, bindFile, bindRange}
+	return []*diagnose.Check{bindSocket, bindLSM, bindBPF, bindAddress, bindAddressAfter, bindConflict, bindLeftovers, bindPath, bindFile, bindRange}
 }

@@ -164,10 +164,13 @@ func inTheWay(p *diagnose.Pass, asking claimant, socks []host.Socket, vrfs map[i
 			inodes = append(inodes, o.Inode)
 		}
 	}
-	holders, err := p.Host.Holders(p.Ctx, host.HolderQuery{Inodes: inodes, Every: true})
-	if err != nil && len(inodes) > 0 {
-		p.Limit(diagnose.LimitOf("which process holds the port", err))
-		holders.Unreadable = 1
+	holders := host.Holders{}
+	if len(inodes) > 0 {
+		var err error
+		if holders, err = p.Host.Holders(p.Ctx, host.HolderQuery{Inodes: inodes}); err != nil {
+			p.Limit(diagnose.LimitOf("which process holds the port", err))
+			holders.Unreadable = 1
+		}
 	}
 	procs := map[int]host.Process{}
 	for i := range found {

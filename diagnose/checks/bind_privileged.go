@@ -44,7 +44,7 @@ func unprivilegedStart(p *diagnose.Pass) (int, host.Sysctl, error) {
 // in which words. It is unknown in a user namespace of its own: the capability
 // counts only where the network namespace belongs to it (ns_capable).
 func mayBindPrivileged(p *diagnose.Pass) (tristate, string) {
-	if p.UID != nil {
+	if p.UID != nil && *p.UID != p.Info.UID {
 		return known(*p.UID == 0), fmt.Sprintf("user %d", *p.UID)
 	}
 	who := fmt.Sprintf("user %d", p.Info.UID)
@@ -81,7 +81,7 @@ func privilegedCause(p *diagnose.Pass, start int, s host.Sysctl, who string) dia
 	c := diagnose.Cause{Code: "port-privileged", Outcome: diagnose.Denied, Culprit: sysctlCulprit(s),
 		Evidence: []diagnose.Evidence{sysctlEvidence(s), {Source: "/proc/self/status", What: "effective capabilities", Value: "no " + bindService}},
 		Title:    fmt.Sprintf("Ports below %d need root or %s, and %s may not have %d.", start, bindService, strings.TrimSuffix(who, " without "+bindService), port)}
-	if p.UID != nil {
+	if p.UID != nil && *p.UID != p.Info.UID {
 		c.Evidence[1] = diagnose.Evidence{Source: "capabilities(7)", What: "user", Value: fmt.Sprintf("%d has no capabilities of its own", *p.UID)}
 		p.Limit(host.Limit{What: "capabilities that the program's file or unit gives it", Why: "only the user was named, not the program",
 			Needs: "getcap PROGRAM, or AmbientCapabilities= in its unit"})
