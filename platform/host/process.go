@@ -9,8 +9,9 @@ import (
 type Processes interface {
 	// Process describes one process. ErrNotFound if it ended.
 	Process(ctx context.Context, pid int) (Process, error)
-	// Processes describes all that can be seen. Fields that cost a look into
-	// another file than stat, status, cmdline and cgroup may be empty.
+	// Processes describes all that can be seen, in brief: PID, PPID, Name, Args,
+	// UID, User, State, Started, StartTicks, Cgroup, Unit, UserUnit and, as far
+	// as the cgroup tells it, Container. The other fields may be zero.
 	Processes(ctx context.Context) ([]Process, error)
 	// Holders finds which processes hold the sockets with these inodes.
 	Holders(ctx context.Context, q HolderQuery) (Holders, error)

@@ -33,6 +33,10 @@ func TestHelperProcess(t *testing.T) {
 		if err := os.WriteFile("/proc/self/comm", []byte(os.Getenv("PORTWHY_TEST_COMM")), 0); err != nil {
 			t.Fatal(err)
 		}
+	case "undumpable":
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
 	case "limited": // tells what it can see
 		tellLimited()
 	}
@@ -423,5 +427,35 @@ func TestSocketOptions(t *testing.T) {
 	defer null.Close()
 	if _, err := h.SocketOptions(t.Context(), os.Getpid(), int(null.Fd())); !errors.Is(err, host.ErrNotFound) {
 		t.Errorf("a descriptor that is no socket: %v, want ErrNotFound", err)
+	}
+}
+
+// TestProcessUser: a process that may not be dumped has files of root's, but it
+// is not root's.
+func TestProcessUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become another user")
+	}
+	h := openHost(t)
+	cmd, _ := startHelper(t, "undumpable", func(c *exec.Cmd) {
+		c.Dir = "/"
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	})
+	p, err := h.Process(t.Context(), cmd.Process.Pid)
+	if err != nil || p.UID != 65534 {
+		t.Errorf("uid %d, want 65534: %v", p.UID, err)
+	}
+	list, err := h.Processes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		if p.PID == cmd.Process.Pid && p.UID != 65534 {
+			t.Errorf("in the list: uid %d, want 65534", p.UID)
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid), &st); err != nil || st.Uid != 0 {
+		t.Errorf("its files belong to %d, want 0, else this proves nothing: %v", st.Uid, err)
 	}
 }

@@ -49,6 +49,8 @@ type Host struct {
 	sysctls sysctlCache
 }
 
+var _ host.Host = (*Host)(nil)
+
 // Open looks at this host. The error wraps [host.ErrNoNamespace] if
 // o.NetNS names no network namespace, and [fs.ErrPermission] if the caller may
 // not enter it.

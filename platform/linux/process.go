@@ -56,8 +56,8 @@ func (h *Host) Process(_ context.Context, pid int) (host.Process, error) {
 	return p, nil
 }
 
-// Processes describes all processes in brief: what stat, status, cmdline and
-// cgroup tell. Those that end meanwhile are left out.
+// Processes describes all processes in brief: what stat, cmdline and cgroup
+// tell. Those that end meanwhile are left out.
 func (h *Host) Processes(ctx context.Context) ([]host.Process, error) {
 	list, err := pids()
 	if err != nil {
@@ -114,16 +114,13 @@ func (h *Host) brief(d *procDir) (host.Process, membership, error) {
 		PID: d.pid, PPID: st.ppid, Name: st.comm, State: st.state, StartTicks: st.start, FDs: -1,
 		Started: h.boot.get().Add(time.Duration(st.start) * (time.Second / ticksPerSecond)),
 	}
-	b, err = d.read("status", smallFile)
-	if err != nil {
+	// The directory always belongs to the effective user, unlike the files in
+	// it (fs/proc/base.c, task_dump_owner), and status is slow to read.
+	var dir unix.Stat_t
+	if err := unix.Fstat(d.fd, &dir); err != nil {
 		return host.Process{}, membership{}, gone(d.pid, err)
 	}
-	state, err := parseStatus(b)
-	if err != nil {
-		return host.Process{}, membership{}, gone(d.pid, err)
-	}
-	p.UID, p.User = state.uid, h.userName(state.uid)
-	p.TracerPID, p.Seccomp, p.NoNewPrivs, p.CapEff = state.tracer, state.seccomp, state.noNewPrivs, state.capEff
+	p.UID, p.User = dir.Uid, h.userName(dir.Uid)
 	if !st.kernelThread {
 		if b, err := d.read("cmdline", cmdlineMax); err == nil {
 			p.Args = parseCmdline(b)
@@ -139,6 +136,11 @@ func (h *Host) brief(d *procDir) (host.Process, membership, error) {
 
 // detail reads the rest. What is hidden from the caller stays zero.
 func (h *Host) detail(p *host.Process, d *procDir, m membership) {
+	if b, err := d.read("status", smallFile); err == nil {
+		if st, err := parseStatus(b); err == nil {
+			p.TracerPID, p.Seccomp, p.NoNewPrivs, p.CapEff = st.tracer, st.seccomp, st.noNewPrivs, st.capEff
+		}
+	}
 	p.Exe, p.Cwd = d.link("exe"), d.link("cwd")
 	p.NetNS, p.PIDNS = d.namespace("net"), d.namespace("pid")
 	p.MntNS, p.UserNS = d.namespace("mnt"), d.namespace("user")

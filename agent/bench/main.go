@@ -1,0 +1,88 @@
+//go:build linux
+
+// Command bench measures portwhy beside the tools that answer the same
+// questions, on a host with many processes and sockets that it builds itself:
+// in a network namespace of its own, which ends with it. Each command is run in
+// turns with the one it is compared with, so that a busy machine slows both, and
+// what counts is the ratio.
+//
+//	make build && go run ./agent/bench
+//
+// It needs root. The exit status is 1 if a goal is not met.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"text/tabwriter"
+)
+
+type options struct {
+	portwhy   string
+	processes int
+	listeners int
+	files     int
+	pairs     int
+	inside    bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.portwhy, "portwhy", "bin/portwhy", "the program to measure")
+	flag.IntVar(&o.processes, "processes", 2000, "processes of the large scene")
+	flag.IntVar(&o.listeners, "listeners", 10, "TCP listeners of each process")
+	flag.IntVar(&o.files, "files", 10, "other descriptors of each process")
+	flag.IntVar(&o.pairs, "pairs", 7, "runs of each pair")
+	flag.BoolVar(&o.inside, "inside", false, "only measure the adapter within this process")
+	flag.Parse()
+	// Namespaces belong to threads: all is done on the first one.
+	runtime.LockOSThread()
+	met, err := run(context.Background(), o)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	case !met:
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (met bool, err error) {
+	if o.processes < 2 || o.listeners < 1 || o.files < 3 || o.pairs < 1 {
+		return false, errors.New("too few processes, listeners, files or pairs")
+	}
+	if !o.inside {
+		if _, err := os.Stat(o.portwhy); err != nil {
+			return false, fmt.Errorf("the program to measure (make build): %w", err)
+		}
+	}
+	if err := ownNamespace(); err != nil {
+		return false, err
+	}
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer out.Flush()
+	met = true
+	if !o.inside {
+		fmt.Fprintf(out, "small host: %d processes\n", countProcesses())
+		ok, err := small(out, o)
+		if err != nil {
+			return false, err
+		}
+		met = met && ok
+	}
+	s, err := buildScene(o)
+	defer s.end()
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintf(out, "\nlarge host: %d processes more, each with %d listeners and %d other descriptors\n", o.processes, o.listeners, o.files)
+	if o.inside {
+		return met, inside(ctx, out, s)
+	}
+	ok, err := large(out, o, s)
+	return met && ok, err
+}
