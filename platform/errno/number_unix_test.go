@@ -16,7 +16,7 @@ const (
 func TestSharedNumbers(t *testing.T) {
 	for number, want := range map[syscall.Errno]string{
 		syscall.EWOULDBLOCK: "EAGAIN",
-		syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.EPERM: "EPERM",
+		syscall.EOPNOTSUPP:  "EOPNOTSUPP", syscall.EPERM: "EPERM",
 	} {
 		if got := Name(number); got != want {
 			t.Errorf("Name(%d) = %q, want %q", int(number), got, want)
