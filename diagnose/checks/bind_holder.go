@@ -63,7 +63,11 @@ func nameless(p *diagnose.Pass, o occupant, c *diagnose.Cause) string {
 			Commands: [][]string{closeConnections(p.Flow)}}}
 		return "the kernel"
 	}
-	if !o.complete {
+	service, evidence := "", []diagnose.Evidence(nil)
+	if o.complete || p.Info.Privileged {
+		service, evidence = kernelService(p, o.Socket)
+	}
+	if !o.complete && service == "" {
 		p.Limit(host.Limit{What: "which process holds port " + fmt.Sprint(o.Local.Port()), Why: "other users' descriptors can't be read", Needs: "root or CAP_SYS_PTRACE"})
 		if served {
 			c.Code = "port-owner-hidden"
@@ -71,20 +75,18 @@ func nameless(p *diagnose.Pass, o occupant, c *diagnose.Cause) string {
 		}
 		return fmt.Sprintf("A process of user %d that can't be seen", o.UID)
 	}
-	c.Culprit.Kind = "kernel"
 	// That the port is taken is certain, by whom is not.
 	c.Doubt, c.Ceiling = "a process in another PID namespace, or one that passed the socket on, would look the same", diagnose.Likely
-	service, evidence := kernelService(p, o.Socket)
 	if service == "" {
 		service = "the kernel itself"
 	}
-	c.Culprit.Name = service
+	c.Culprit.Kind, c.Culprit.Name = "kernel", service
 	c.Evidence = append(c.Evidence, evidence...)
-	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "/proc/*/fd", What: "processes that hold the socket", Value: "none"})
+	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "/proc/*/fd", What: "processes that hold the socket", Value: "none that can be seen"})
 	who := strings.ToUpper(service[:1]) + service[1:]
 	if served {
 		c.Code = "port-kernel-owned"
-		c.Title = fmt.Sprintf("%s has %s: no process holds the socket.", who, socketAddress(o.Socket))
+		c.Title = fmt.Sprintf("%s has %s: no process that can be seen holds the socket.", who, socketAddress(o.Socket))
 	}
 	return who
 }
@@ -105,10 +107,9 @@ func kernelService(p *diagnose.Pass, s host.Socket) (string, []diagnose.Evidence
 			}
 		}
 	}
-	threads := map[uint16]string{2049: "nfsd", 445: "ksmbd"}
-	name := threads[port]
+	name := map[uint16]string{2049: "nfsd", 445: "ksmbd"}[port]
 	if name == "" {
-		name = "lockd" // it has any port
+		return "", nil
 	}
 	procs, err := p.Host.Processes(p.Ctx)
 	if err != nil {

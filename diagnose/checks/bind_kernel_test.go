@@ -8,18 +8,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/portwhy/portwhy/diagnose"
-	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/linux"
 )
 
@@ -316,45 +312,6 @@ func (c bindCase) check(t *testing.T, r *diagnose.Report) {
 	if t.Failed() {
 		t.Log(text(r))
 	}
-}
-
-// TestBindWithoutRights asks as nobody: who holds the port can't be seen, that
-// it is held can.
-func TestBindWithoutRights(t *testing.T) {
-	if target := os.Getenv("BIND_TARGET"); target != "" {
-		r, err := report("", target, diagnose.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		os.Stdout.WriteString(text(r) + "\n")
-		return
-	}
-	inNewNamespace(t, func() {
-		l := &lab{t: t}
-		ip(t, "link set lo up")
-		l.listen(tcp("127.0.0.1"), 8080)
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestBindWithoutRights$")
-		cmd.Env = []string{"BIND_TARGET=127.0.0.1:8080"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		out, err := cmd.Output()
-		if err != nil {
-			t.Skipf("the test can't be run as nobody: %v", err)
-		}
-		var r struct {
-			Status    string
-			RootCause struct{ Code, Confidence string } `json:"root_cause"`
-			Limits    []host.Limit
-		}
-		body, _, _ := strings.Cut(string(out), "\nPASS")
-		if err := json.Unmarshal([]byte(body), &r); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if r.Status != "broken" || r.RootCause.Code != "port-owner-hidden" || r.RootCause.Confidence != "proven" || len(r.Limits) == 0 {
-			t.Error(body)
-		}
-	})
 }
 
 func TestBindFindsTheAddressElsewhere(t *testing.T) {
