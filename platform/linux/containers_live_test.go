@@ -38,6 +38,15 @@ func TestDocker(t *testing.T) {
 		_ = exec.Command("umount", filepath.Join(dir, "e/netns/default")).Run()
 		_ = os.RemoveAll(dir)
 	})
+	parent := filepath.Base(dir)
+	t.Cleanup(func() {
+		for _, pattern := range []string{"/sys/fs/cgroup/" + parent, "/sys/fs/cgroup/*/" + parent} {
+			groups, _ := filepath.Glob(pattern)
+			for _, group := range groups {
+				_ = os.Remove(group)
+			}
+		}
+	})
 	socket := engineSocket{engine: "docker", path: filepath.Join(dir, "s")}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -45,7 +54,7 @@ func TestDocker(t *testing.T) {
 	}
 	defer log.Close()
 	cmd := exec.Command("nsenter", "--net=/run/netns/"+name, dockerd, "--data-root", filepath.Join(dir, "d"),
-		"--exec-root", filepath.Join(dir, "e"), "-H", "unix://"+socket.path, "--pidfile", filepath.Join(dir, "pid"))
+		"--exec-root", filepath.Join(dir, "e"), "-H", "unix://"+socket.path, "--pidfile", filepath.Join(dir, "pid"), "--cgroup-parent", "/"+parent)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
