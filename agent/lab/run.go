@@ -286,6 +286,10 @@ func (r *run) ask(ctx context.Context, m *machine, s Step, wrong *[]string) erro
 	ask := *s.Ask
 	ask.Culprit = m.expandFields(ask.Culprit)
 	ask.Server = m.expandFields(ask.Server)
+	ask.Findings = slices.Clone(ask.Findings)
+	for i, f := range ask.Findings {
+		ask.Findings[i].Culprit = m.expandFields(f.Culprit)
+	}
 	for _, w := range ask.Compare(a, exit) {
 		*wrong = append(*wrong, fmt.Sprintf("line %d: portwhy %s: %s", s.Line, strings.Join(s.Args, " "), w))
 	}
@@ -302,9 +306,19 @@ func (r *run) ask(ctx context.Context, m *machine, s Step, wrong *[]string) erro
 	return nil
 }
 
-// questionOf is what portwhy snapshot takes of a question.
+// without takes an option and its value out of a command line.
+func without(args []string, option string) []string {
+	if i := slices.Index(args, option); i >= 0 {
+		return slices.Delete(slices.Clone(args), i, i+2)
+	}
+	return args
+}
+
+// questionOf is what portwhy snapshot takes of a question: the target and the
+// options that hold everywhere. It records what both commands need.
 func questionOf(args []string) []string {
-	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "diagnose" })
+	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "diagnose" || a == "bind" })
+	return without(args, "--user")
 }
 
 func (m *machine) expandFields(f map[string]string) map[string]string {
@@ -324,12 +338,14 @@ func (r *run) replay(ctx context.Context, wrong *[]string) {
 			*wrong = append(*wrong, line+err.Error())
 			continue
 		}
-		differences := a.live.Same(again)
+		// A snapshot never tries to bind, so that nothing is observed then.
+		tried := !slices.Contains(a.step.Args, "bind")
+		differences := a.live.Same(again, tried)
 		for _, w := range differences {
 			*wrong = append(*wrong, line+w)
 		}
 		if len(differences) > 0 {
-			r.tell("from the snapshot (exit %d)\n%s", exit, again.Brief())
+			r.tell("from the snapshot: exit status %d\n%s", exit, again.Brief())
 		}
 	}
 }
@@ -337,7 +353,7 @@ func (r *run) replay(ctx context.Context, wrong *[]string) {
 func (r *run) fromSnapshot(ctx context.Context, file string, args []string) (*Answer, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "portwhy"), append([]string{"--snapshot", file, "-o", "json"}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "portwhy"), append([]string{"--snapshot", file, "-o", "json"}, without(args, "--netns")...)...)
 	cmd.Env = []string{"LANG=C", markerName + "=" + r.marker}
 	return r.portwhy(cmd)
 }

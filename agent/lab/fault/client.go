@@ -37,9 +37,6 @@ func runClient(fs *flag.FlagSet, args []string) error {
 			if err != nil {
 				return err
 			}
-			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-				return err
-			}
 			if err := src.bind(fd); err != nil {
 				return fmt.Errorf("bind: %w", err)
 			}

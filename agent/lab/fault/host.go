@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -83,6 +84,9 @@ func mounts(dir string, ownCgroup bool) error {
 	if err != nil {
 		return err
 	}
+	if err := unmountBelow(append([]string{"/run"}, emptied...)); err != nil {
+		return err
+	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("/proc: %w", err)
 	}
@@ -112,6 +116,30 @@ func mounts(dir string, ownCgroup bool) error {
 		return fmt.Errorf("/dev: %w", err)
 	}
 	return sys(ownCgroup)
+}
+
+// unmountBelow takes away what the machine has mounted there: covered mounts
+// would still show in /proc/self/mountinfo, network namespaces among them. In a
+// user namespace they are locked and stay.
+func unmountBelow(dirs []string) error {
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	var points []string
+	for line := range strings.Lines(string(info)) {
+		at := strings.Fields(line)[4]
+		if slices.ContainsFunc(dirs, func(d string) bool { return strings.HasPrefix(at, d+"/") }) {
+			points = append(points, at)
+		}
+	}
+	slices.Reverse(points)
+	for _, at := range points {
+		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmounting %s: %w", at, err)
+		}
+	}
+	return nil
 }
 
 // place copies a tree over /.
@@ -163,7 +191,7 @@ func etc() error {
 			return err
 		}
 	}
-	for name, text := range map[string]string{"hosts": hostsFile, "resolv.conf": "", "hostname": "lab\n"} {
+	for name, text := range map[string]string{"hosts": hostsFile, "host.conf": "multi on\n", "resolv.conf": "", "hostname": "lab\n"} {
 		if err := os.WriteFile(filepath.Join(fresh, name), []byte(text), 0o644); err != nil {
 			return err
 		}
