@@ -46,6 +46,9 @@ func smallHost() []answered {
 	process := func(pid int, name, user, unit string, args ...string) host.Process {
 		return host.Process{PID: pid, Name: name, User: user, Unit: unit, Args: args, State: "S", StartTicks: uint64(pid), Started: at.Add(-time.Hour)}
 	}
+	lookup := func(priority, table int) host.RouteRule {
+		return host.RouteRule{Priority: priority, Family: 4, Action: "lookup", Table: table, UIDLow: -1, UIDHigh: -1, SuppressLen: -1, SuppressGroup: -1}
+	}
 	connected := host.ConnectQuery{Network: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:80"), Timeout: 3 * time.Second, Name: "127.0.0.1"}
 	refused := connected
 	refused.Address = netip.MustParseAddrPort("127.0.0.1:81")
@@ -64,8 +67,9 @@ func smallHost() []answered {
 			{Index: 3, Name: "docker0", Kind: "bridge", Up: true}, {Index: 4, Name: "veth1", Kind: "veth", Master: 3, Up: true}}},
 		{Question: "addresses", Answer: []host.Address{{Prefix: lo, Link: 1, Device: "lo", Scope: "host"}, {Prefix: br, Link: 3, Device: "docker0", Scope: "global"}}},
 		{Question: "routes", Answer: []host.Route{{Destination: netip.MustParsePrefix("127.0.0.0/8"), Type: "local", Table: 255, Device: "lo", Link: 1, Source: lo.Addr()},
-			{Destination: netip.MustParsePrefix("127.0.0.1/32"), Type: "local", Table: 255, Device: "lo", Link: 1, Source: lo.Addr()}}},
-		{Question: "rules", Answer: []host.RouteRule{{Family: 4, Action: "lookup", Table: 255, UIDLow: -1, SuppressLen: -1}}},
+			{Destination: netip.MustParsePrefix("127.0.0.1/32"), Type: "local", Table: 255, Device: "lo", Link: 1, Source: lo.Addr()},
+			{Destination: netip.MustParsePrefix("0.0.0.0/0"), Type: "unicast", Table: 254, Device: "eth0", Link: 2, Gateway: netip.MustParseAddr("10.0.0.1")}}},
+		{Question: "rules", Answer: []host.RouteRule{lookup(0, 255), lookup(32766, 254)}},
 		{Question: "neighbours", Answer: []host.Neighbour{}},
 		{Question: "qdiscs", Answer: []host.Qdisc{}},
 		{Question: "transforms", Answer: []host.Transform{}},

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Setup: writeRecordings,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status,
+			"usage":  usage,
 			"valid":  valid,
 		},
 		RequireExplicitExec: true,
@@ -72,6 +73,23 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// usage runs portwhy in this process, with arguments that it must refuse: in one
+// line on stderr, with nothing on stdout and status 64.
+func usage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: usage [ARG...]")
+	}
+	var out, errs bytes.Buffer
+	p := cli.New("v0.0.0-test")
+	p.Stdin, p.Stdout, p.Stderr = bytes.NewReader(nil), &out, &errs
+	got := p.Run(context.Background(), args)
+	_, err := ts.Stderr().Write(errs.Bytes())
+	ts.Check(err)
+	if got != 64 || out.Len() > 0 || bytes.Count(errs.Bytes(), []byte("\n")) != 1 || !bytes.HasPrefix(errs.Bytes(), []byte("portwhy: ")) {
+		ts.Fatalf("%q: status %d, printed %q and %q", args, got, &out, &errs)
 	}
 }
 
