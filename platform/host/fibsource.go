@@ -62,8 +62,8 @@ func (f fib) way4() Route {
 			r.Type = "multicast"
 		}
 	}
-	if r.Type == "local" {
-		r.Device, r.Link = loopback, 0
+	if r.Type == "local" || !sent && r.Type == "broadcast" {
+		r.Device, r.Link = loopback, 0 // it is delivered here
 	}
 	switch {
 	case q.Source.IsValid():
