@@ -62,7 +62,7 @@ type Container struct {
 	Exit    int
 	PID     int
 	NetNS   uint64
-	Mode    string // network mode: bridge, host, none, container:ID
+	Mode    string // network mode: bridge, host, none, container:ID, or a network's name
 	Address []netip.Addr
 	// Networks it is attached to, by name.
 	Networks []string

@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -280,21 +282,23 @@ func processFiles(ctx context.Context, proc string) []mainFile {
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
+	names = slices.DeleteFunc(names, func(name string) bool { return name[0] < '1' || name[0] > '9' })
 	own, err := os.Readlink(filepath.Join(proc, "self/ns/mnt"))
 	if err != nil {
 		return nil
 	}
+	fd := int(dir.Fd())
 	var mu sync.Mutex
 	var found []mainFile
 	parallel(len(names), func(i int) {
-		if names[i][0] < '1' || names[i][0] > '9' || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
-		process := filepath.Join(proc, names[i])
-		kind, path := config.MainFile(commandLine(filepath.Join(process, "cmdline")))
+		kind, path := config.MainFile(commandLine(fd, names[i]+"/cmdline"))
 		if path == "" {
 			return
 		}
+		process := filepath.Join(proc, names[i])
 		if ns, err := os.Readlink(filepath.Join(process, "ns/mnt")); err != nil || ns != own {
 			return
 		}
@@ -313,9 +317,11 @@ func processFiles(ctx context.Context, proc string) []mainFile {
 	return found
 }
 
-// commandLine reads the start of a process's arguments.
-func commandLine(path string) []string {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// commandLine reads the start of a process's arguments, from a path below an
+// open directory. Most processes are no servers that this package knows, so
+// that little is done before that is clear.
+func commandLine(dir int, path string) []string {
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
@@ -330,21 +336,12 @@ func commandLine(path string) []string {
 
 // parallel calls f for 0 … n-1 on as many goroutines as there are processors.
 func parallel(n int, f func(int)) {
-	workers := min(n, runtime.GOMAXPROCS(0))
-	var next sync.Mutex
-	i := 0
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	for range min(n, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
-			for {
-				next.Lock()
-				mine := i
-				i++
-				next.Unlock()
-				if mine >= n {
-					return
-				}
-				f(mine)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
 			}
 		})
 	}
