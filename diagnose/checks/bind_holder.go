@@ -140,7 +140,7 @@ func activated(p *diagnose.Pass, o occupant, manager host.Process, c *diagnose.C
 	c.Culprit = &diagnose.Culprit{Kind: "unit", Unit: unit.Name, Name: unit.Name, PID: manager.PID, Address: socketAddress(o.Socket), File: at.File, Line: at.Line}
 	c.Title = fmt.Sprintf("systemd listens on %s for %s", socketAddress(o.Socket), unit.Name)
 	if at.File != "" {
-		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: fmt.Sprintf("%s:%d", at.File, at.Line), What: unit.Name, Value: "listens on " + at.Address.String()})
+		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: fmt.Sprintf("%s:%d", at.File, at.Line), What: unit.Name, Value: "listens on " + socketAddress(o.Socket)})
 		c.Title += fmt.Sprintf(" (%s:%d)", at.File, at.Line)
 	}
 	stop := []string{"systemctl", "stop", unit.Name}
@@ -166,6 +166,9 @@ func socketUnit(p *diagnose.Pass, s host.Socket) (host.Unit, host.UnitListen) {
 	}
 	listens := func(u host.Unit) int {
 		return slices.IndexFunc(u.Listens, func(l host.UnitListen) bool {
+			if s.Network == "unix" || l.Network == "unix" {
+				return l.Network == s.Network && l.Path == s.Path
+			}
 			return l.Network == s.Network && l.Address.Port() == s.Local.Port() &&
 				(l.Address.Addr().Unmap() == s.Local.Addr().Unmap() || !l.Address.Addr().IsValid() || l.Address.Addr().IsUnspecified() && s.Local.Addr().IsUnspecified())
 		})

@@ -68,8 +68,8 @@ func inTheWayOfPath(p *diagnose.Pass, own []host.Socket) ([]occupant, error) {
 var bindFile = &diagnose.Check{
 	ID: "bind-file", Doc: "whether a file is left at the unix path, or the way to it is closed",
 	Codes: []string{"unix-socket-stale", "unix-socket-denied"},
-	For:   diagnose.AskBind, When: diagnose.Explain,
-	Run: runBindFile,
+	For:   diagnose.AskBind,
+	Run:   runBindFile,
 }
 
 // patience is how long the look at a path may take; nobody listens there.
