@@ -44,12 +44,12 @@ fuzz: ## each fuzz target for FUZZTIME
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*_test.go:func , ,' | sort -u | while read -r dir target; do \
 		echo "== $$dir $$target"; $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; done
 
-cross: ## the other systems: the program builds, and so do its tests
+cross: ## the other systems: the program builds, and vet takes its tests
 	@for t in $(TARGETS); do \
 		echo "== $$t"; \
 		export CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/}; \
 		$(GO) build -trimpath -o bin/$${t%/*}-$${t#*/}/ ./agent/cmd/portwhy; \
-		$(GO) vet $(PACKAGES); \
+		case $$t in */amd64) $(GO) vet $(PACKAGES);; esac; \
 	done
 
 clean:
