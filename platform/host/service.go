@@ -34,7 +34,7 @@ type Unit struct {
 	Families      []string // RestrictAddressFamilies=
 	FDLimit       uint64
 	Notify        bool     // Type=notify
-	Log           []string // its last lines in the journal, if they can be read
+	Log           []string // its last lines in the journal, unless all went well or they can't be read
 }
 
 // UnitListen is one address of a socket unit.

@@ -32,9 +32,6 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		return host.Unit{}, fmt.Errorf("unit %s: %w", name, err)
 	}
 	defer bus.close()
-	log := make(chan []string, 1)
-	go func() { log <- journalLines(ctx, name) }()
-
 	path := unitPath(name)
 	general := bus.properties(ctx, path, "Unit")
 	var special *dbus.Call
@@ -59,8 +56,21 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	}
 	u := unitOf(name, p)
 	locate(u.Listens, name, append([]string{u.File}, u.DropIns...))
-	u.Log = <-log
+	if eventful(u, p) {
+		u.Log = journalLines(ctx, u.Name)
+	}
 	return u, nil
+}
+
+// eventful reports whether the journal may tell something: not of a unit that
+// never started, nor of one that started and reloaded well. To ask costs more
+// than all the rest.
+func eventful(u host.Unit, p properties) bool {
+	if u.ActiveState == "active" && u.Restarts == 0 && u.Result == "success" {
+		reload := p.text("ReloadResult")
+		return reload != "" && reload != "success"
+	}
+	return u.ActiveState != "inactive" || !u.Changed.IsZero() || !u.Condition
 }
 
 // Units lists the loaded services and sockets, in brief.

@@ -96,6 +96,28 @@ func TestUnitOf(t *testing.T) {
 	}
 }
 
+func TestEventful(t *testing.T) {
+	v := dbus.MakeVariant
+	for name, test := range map[string]struct {
+		unit host.Unit
+		p    properties
+		want bool
+	}{
+		"runs well":       {host.Unit{ActiveState: "active", Result: "success", Condition: true, Changed: time.Now()}, properties{"ReloadResult": v("success")}, false},
+		"reload failed":   {host.Unit{ActiveState: "active", Result: "success", Condition: true}, properties{"ReloadResult": v("exit-code")}, true},
+		"was restarted":   {host.Unit{ActiveState: "active", Result: "success", Condition: true, Restarts: 1}, nil, true},
+		"failed":          {host.Unit{ActiveState: "failed", Result: "exit-code", Condition: true}, nil, true},
+		"starts":          {host.Unit{ActiveState: "activating", Result: "success", Condition: true}, nil, true},
+		"never started":   {host.Unit{ActiveState: "inactive", Result: "success", Condition: true}, nil, false},
+		"ended":           {host.Unit{ActiveState: "inactive", Result: "success", Condition: true, Changed: time.Now()}, nil, true},
+		"kept from start": {host.Unit{ActiveState: "inactive", Result: "success"}, nil, true},
+	} {
+		if eventful(test.unit, test.p) != test.want {
+			t.Errorf("%s: %v", name, !test.want)
+		}
+	}
+}
+
 func TestLocate(t *testing.T) {
 	dir := t.TempDir()
 	unit, dropIn := filepath.Join(dir, "a.socket"), filepath.Join(dir, "b.conf")
@@ -226,6 +248,8 @@ func TestSystemd(t *testing.T) {
 		"bound.service":          "[Unit]\nDefaultDependencies=no\n[Service]\nEnvironment=PORT=8080 SECRET=x\nExecStart=/bin/sleep 1000\nSocketBindDeny=ipv4:tcp:80-90\nSocketBindAllow=any\nIPAddressDeny=10.0.0.0/8\nRestrictAddressFamilies=AF_UNIX\nLimitNOFILE=77\n",
 		"kept.service":           "[Unit]\nDefaultDependencies=no\nConditionPathExists=/nonexistent\n[Service]\nExecStart=/bin/true\n",
 		"masked.service":         "->/dev/null",
+		"docker.socket":          "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/docker.sock\nSocketMode=0666\n",
+		"docker.service":         "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep 1000\n",
 	})
 }
 
@@ -294,6 +318,14 @@ func askSystemd(t *testing.T) {
 	}
 	if _, err := h.Unit(ctx, "no-such-unit"); !errors.Is(err, host.ErrNotFound) {
 		t.Errorf("%v", err)
+	}
+	// To ask Docker where only its socket is there would start it.
+	containers, err := h.Containers(ctx)
+	if err != nil || len(containers.List) != 0 || len(containers.Limits) != 1 || containers.Limits[0].Needs != "docker running" {
+		t.Errorf("%+v, %v", containers, err)
+	}
+	if u := get("docker"); u.ActiveState != "inactive" {
+		t.Errorf("docker was started: %+v", u)
 	}
 	// A file that changed under systemd.
 	if os.Geteuid() != 0 {
