@@ -50,6 +50,9 @@ type Flow struct {
 	// Listener is the socket that would get the connection (bind: that holds
 	// the port), set by the socket check; nil if there is none.
 	Listener *host.Socket
+	// Watch asks the probe to see whether the connection is ended at once, as a
+	// proxy without a backend does.
+	Watch bool
 	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.
 	Attempt     *host.Attempt
 	BindAttempt *host.BindAttempt

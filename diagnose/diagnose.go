@@ -251,10 +251,17 @@ func (r *run) connect(f *Flow) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.options.Timeout+time.Second)
 	defer cancel()
 	a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: r.options.Timeout,
-		Payload: r.options.Payload, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
+		Payload: r.options.Payload, Watch: f.Watch, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
 	if err != nil {
 		f.probeErr = err
 		return
+	}
+	if k := a.Talk; k != nil && k.Asked == "http" && k.Heard == "" && k.Banner == "" && (k.Errno == "EOF" || k.Errno == "ECONNRESET") {
+		// Many TLS servers hang up on plain text without a word.
+		again, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Timeout: r.options.Timeout, Speak: "tls", Name: t.Host})
+		if err == nil && again.Talk != nil && again.Talk.Heard == "tls" {
+			k.Heard = "tls"
+		}
 	}
 	f.Attempt = &a
 	f.Observed = &Observed{Outcome: outcomeOf(a.Errno), Errno: a.Errno, AfterUS: a.Elapsed.Microseconds(), Accepted: a.Accepted}

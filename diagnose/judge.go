@@ -129,6 +129,11 @@ func (r *run) weigh(f *Flow) {
 		c := &f.causes[i]
 		c.Destinations = []string{f.String()}
 		c.Evidence = orEmpty(c.Evidence)
+		counted := c.Counter != "" && f.Attempt != nil && f.Attempt.Moved[c.Counter] > 0
+		if counted {
+			c.Doubt, c.Ceiling = "", Proven
+			c.Evidence = append(c.Evidence, Evidence{Source: "kernel counter", What: c.Counter, Value: fmt.Sprintf("rose by %d during the attempt", f.Attempt.Moved[c.Counter])})
+		}
 		switch {
 		case f.Observed == nil || f.Observed.Outcome == Unknown && f.Network == "udp":
 			c.Explains = true
@@ -160,7 +165,7 @@ func (r *run) weigh(f *Flow) {
 		if n := f.ownReset(); n > 0 && c.Outcome == Refused && c.behind {
 			c.Evidence = append(c.Evidence, Evidence{Source: "/proc/net/snmp", What: "Tcp.OutRsts", Value: fmt.Sprintf("rose by %d during the attempt: the reset is the kernel's own, not a firewall's", n)})
 		}
-		if c.behind && !c.After && c.Confidence == Proven {
+		if c.behind && !c.After && !counted && c.Confidence == Proven {
 			if why := r.firewallDoubt(f); why != "" {
 				c.Confidence = Likely
 				c.Because += "; " + why
@@ -333,9 +338,13 @@ func (r *run) difference(f *Flow) string {
 	return s
 }
 
-// better orders candidates for the root cause: what prevents the connection
-// before what follows it, then confidence, then the earlier flow.
+// better orders candidates for the root cause: of several addresses the one
+// that got furthest counts, since a client goes on to it; then confidence, then
+// the earlier address.
 func better(a, b Cause) bool {
+	if a.After != b.After {
+		return a.After
+	}
 	return a.Confidence > b.Confidence
 }
 

@@ -144,6 +144,9 @@ type Cause struct {
 	Doubt   string     `json:"-"`
 	Ceiling Confidence `json:"-"`
 
+	// Counter is one of the kernel's that rises when this stops a packet. If it
+	// rose during the attempt, that settles any doubt.
+	Counter string `json:"-"`
 	// Asked: the kernel itself gave this answer to the question (RTM_GETROUTE),
 	// so that it holds without an attempt.
 	Asked bool `json:"-"`

@@ -59,7 +59,7 @@ func runAccept(p *diagnose.Pass) error {
 	}
 	if full {
 		culprit, who := socketCulprit(p, s)
-		c := diagnose.Cause{Code: "accept-queue-full", Outcome: diagnose.Timeout, Culprit: culprit, Evidence: []diagnose.Evidence{socketEvidence(s)},
+		c := diagnose.Cause{Code: "accept-queue-full", Outcome: diagnose.Timeout, Counter: "TcpExt.ListenOverflows", Culprit: culprit, Evidence: []diagnose.Evidence{socketEvidence(s)},
 			Title: fmt.Sprintf("The queue of %s is full (%d connections wait, %d may): it does not accept, so new ones are dropped.", who, s.Queue, s.Backlog)}
 		if len(procs) > 0 {
 			c.Evidence = append(c.Evidence, processEvidence(procs[0]))
@@ -78,7 +78,7 @@ func stopMD5(p *diagnose.Pass, s host.Socket) diagnose.Cause {
 	culprit, who := socketCulprit(p, s)
 	return diagnose.Cause{Code: "listener-md5-required", Outcome: diagnose.Timeout, Culprit: culprit, Evidence: []diagnose.Evidence{socketEvidence(s), {Source: "sock_diag", What: "INET_DIAG_MD5SIG", Value: "a TCP-MD5 key is set"}},
 		Title: fmt.Sprintf("%s demands TCP-MD5 signatures (RFC 2385) from its peers and drops segments without.", who),
-		Doubt: "the key may be for other peers only", Ceiling: diagnose.Likely}
+		Doubt: "the key may be for other peers only", Ceiling: diagnose.Likely, Counter: "TcpExt.TCPMD5NotFound"}
 }
 
 // stopSynBacklog: without SYN cookies the kernel drops a SYN when as many
@@ -195,7 +195,11 @@ func stuckProcess(p *diagnose.Pass, s host.Socket, proc host.Process) *diagnose.
 	cg, err := p.Host.Cgroup(p.Ctx, proc.Cgroup)
 	if err == nil && cg.Frozen {
 		c.Code = "listener-frozen"
-		c.Title = fmt.Sprintf("%s is frozen: its cgroup %s is (cgroup.freeze, a paused container).", describe(proc), cg.FrozenBy)
+		c.Title = fmt.Sprintf("%s is frozen: its control group %s is (cgroup.freeze).", describe(proc), cg.FrozenBy)
+		if name := containerName(p, proc.Container); name != "" {
+			c.Title = fmt.Sprintf("%s is frozen: its container %q is paused.", describe(proc), name)
+			c.Culprit.Container = name
+		}
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "cgroup", What: cg.FrozenBy, Value: "frozen 1"})
 		c.Fixes = []diagnose.Fix{thaw(p, proc, cg)}
 		return c
@@ -232,6 +236,21 @@ func stuckProcess(p *diagnose.Pass, s host.Socket, proc host.Process) *diagnose.
 // neverAccepts are programs that inherit sockets and have no use for them.
 var neverAccepts = map[string]bool{"sleep": true, "tail": true, "cat": true, "tee": true, "sh": true, "bash": true, "dash": true, "zsh": true, "mpv": true,
 	"vlc": true, "less": true, "more": true, "vim": true, "nano": true, "make": true, "ping": true, "logger": true, "watch": true, "inotifywait": true}
+
+// containerName returns what the engine calls the container, if it tells.
+func containerName(p *diagnose.Pass, id string) string {
+	if id == "" {
+		return ""
+	}
+	if list, err := p.Host.Containers(p.Ctx); err == nil {
+		for _, c := range list.List {
+			if c.ID == id {
+				return c.Name
+			}
+		}
+	}
+	return ""
+}
 
 func thaw(p *diagnose.Pass, proc host.Process, cg host.Cgroup) diagnose.Fix {
 	fix := diagnose.Fix{Title: "thaw it", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Connected}
@@ -298,6 +317,12 @@ func runAcceptAfter(p *diagnose.Pass) error {
 		}
 		c.Evidence = append(c.Evidence, ev)
 		if o, err := optionsOf(p, s, procs[0].PID); err == nil && o.DeferAccept > 0 {
+			if f.Attempt.Talk == nil {
+				p.Warn(diagnose.Finding{Code: "listener-defer-accept", Culprit: culprit, Evidence: c.Evidence,
+					Title: fmt.Sprintf("%s is not woken before the client has spoken (TCP_DEFER_ACCEPT, %d s): right for HTTP, wrong where the server speaks first", who, o.DeferAccept)})
+				p.OK("not accepted before the client speaks")
+				return nil
+			}
 			c.Code = "listener-defer-accept"
 			c.Title = fmt.Sprintf("%s waits for the client to speak first (TCP_DEFER_ACCEPT, %d s): it is not woken for a connection without data.", who, o.DeferAccept)
 			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "getsockopt", What: "TCP_DEFER_ACCEPT", Value: fmt.Sprintf("%d s", o.DeferAccept)})

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -144,6 +145,29 @@ func (s suspect) cause() diagnose.Cause {
 	return c
 }
 
+// withUnit adds the property of a unit that makes systemd load such programs.
+func withUnit(p *diagnose.Pass, s suspect) diagnose.Cause {
+	c := s.cause()
+	name := s.unit
+	if name == "" {
+		name = path.Base(s.Cgroup)
+	}
+	if !strings.HasPrefix(s.Name, "sd_") || !strings.Contains(name, ".") {
+		return c
+	}
+	u, err := p.Host.Unit(p.Ctx, name)
+	if err != nil {
+		return c
+	}
+	c.Culprit.Unit, c.Culprit.File = u.Name, u.File
+	for property, values := range map[string][]string{"IPAddressDeny": u.IPAddressDeny, "SocketBind": u.SocketBind} {
+		if len(values) > 0 {
+			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: u.Name, What: property, Value: strings.Join(values, " ")})
+		}
+	}
+	return c
+}
+
 func runBPF(p *diagnose.Pass) error {
 	if p.Flow.Network != "unix" && !p.Flow.Destination.IsValid() {
 		p.Skip("no packet")
@@ -156,7 +180,7 @@ func runBPF(p *diagnose.Pass) error {
 	for _, s := range list {
 		p.Trace("%s", s.cause().Evidence[0].Value)
 		if s.certain() {
-			p.Stop(s.cause())
+			p.Stop(withUnit(p, s))
 		}
 	}
 	p.OK("%d programs on the way", len(list))
@@ -185,7 +209,7 @@ func runBPFAfter(p *diagnose.Pass) error {
 		if s.harmless() || s.certain() || s.outcome != f.Observed.Outcome {
 			continue
 		}
-		c := s.cause()
+		c := withUnit(p, s)
 		c.Doubt, c.Ceiling = "the program decides by itself; what it decided can't be read", diagnose.Likely
 		if s.early && p.Info.Seccomp == 0 && len(p.Info.LSMs) == 0 && f.Observed.Errno == "EPERM" {
 			// Nothing else on this host answers connect(2) with EPERM.

@@ -42,6 +42,8 @@ func whyNotRunning(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
 	if claim.Unit != "" {
 		unit, err := p.Host.Unit(p.Ctx, claim.Unit)
 		switch {
+		case err == nil && unit.ActiveState == "inactive" && activeSocket(p, unit) != nil:
+			return socketDecides(*activeSocket(p, unit), claim)
 		case err == nil && unit.LoadState != "not-found":
 			if c := unitCause(unit, claim); c != nil {
 				return c
@@ -69,6 +71,28 @@ func claimedUnmanaged(p *diagnose.Pass) *diagnose.Cause {
 			Title:   fmt.Sprintf("Nothing listens on port %d: %s:%d wants %s there, but it is not running.", claim.Port, claim.File, claim.Line, claim.Program)}
 	}
 	return nil
+}
+
+// activeSocket returns the active socket unit that starts the unit on demand.
+func activeSocket(p *diagnose.Pass, u host.Unit) *host.Unit {
+	for _, name := range u.TriggeredBy {
+		s, err := p.Host.Unit(p.Ctx, name)
+		if err == nil && strings.HasSuffix(name, ".socket") && s.ActiveState == "active" {
+			return &s
+		}
+	}
+	return nil
+}
+
+// socketDecides: with socket activation systemd listens, so that the port in
+// the program's own configuration counts for nothing.
+func socketDecides(s host.Unit, claim host.Claim) *diagnose.Cause {
+	c := &diagnose.Cause{Code: "config-not-applied", Culprit: &diagnose.Culprit{Kind: "config", File: claim.File, Line: claim.Line, Text: claim.Text, Unit: s.Name, Name: claim.Program},
+		Title: fmt.Sprintf("%s:%d says port %d, but %s listens for %s, and its ListenStream= decides.", claim.File, claim.Line, claim.Port, s.Name, claim.Program)}
+	for _, l := range s.Listens {
+		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: fmt.Sprintf("%s:%d", l.File, l.Line), What: s.Name, Value: "listens on " + l.Address.String() + l.Path})
+	}
+	return c
 }
 
 // unitCause says why a unit does not serve its port.

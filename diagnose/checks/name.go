@@ -139,6 +139,11 @@ func runNameAfter(p *diagnose.Pass) error {
 			p.Note(diagnose.Finding{Code: "localhost-ipv6-first",
 				Title: "localhost is ::1 first, where nothing listens; a client that does not go on to 127.0.0.1 is refused"})
 		}
+		if failed && !f.Addr().IsLoopback() {
+			p.Stop(diagnose.Cause{Code: "name-resolves-elsewhere", Outcome: f.Observed.Outcome, Culprit: hostsCulprit(res, f.Addr()), Evidence: hostsEvidence(res),
+				Title: fmt.Sprintf("localhost is %s here, which is not this host's loopback address.", f.Addr())})
+			return nil
+		}
 		p.OK("localhost")
 		return nil
 	}

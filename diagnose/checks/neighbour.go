@@ -43,7 +43,10 @@ func runNeighbour(p *diagnose.Pass) error {
 			n = &list[i]
 		}
 	}
-	failed := f.Observed != nil && (f.Observed.Outcome == diagnose.HostUnreachable && f.Observed.ICMP == nil || f.Observed.Outcome == diagnose.Timeout)
+	// When nobody answers, the kernel itself sends an ICMP host unreachable, from
+	// an address of its own (arp_error_report, ndisc_error_report).
+	own := f.Attempt == nil || f.Attempt.ICMP == nil || f.Attempt.ICMP.Local || localSender(p, *f.Attempt.ICMP)
+	failed := f.Observed != nil && (f.Observed.Outcome == diagnose.HostUnreachable && own || f.Observed.Outcome == diagnose.Timeout)
 	if n == nil {
 		if failed && overlap != nil {
 			p.Stop(*overlap)

@@ -44,8 +44,32 @@ func runPeers(p *diagnose.Pass) error {
 			Title: fmt.Sprintf("%s has two different answers: %s at %s and %s at %s", p.Target.Host, describe(theirs[0]), other, describe(mine[0]), f)})
 		break
 	}
+	expectClaimed(p, mine[0])
 	p.OK("%s", describe(mine[0]))
 	return nil
+}
+
+// expectClaimed notes that a configuration gives the port to another program
+// than the one that answers.
+func expectClaimed(p *diagnose.Pass, proc host.Process) {
+	claims, err := p.Host.Claims(p.Ctx)
+	if err != nil {
+		return
+	}
+	var other *host.Claim
+	for i, c := range claims.List {
+		if c.Port != p.Flow.Port() || c.Network != p.Flow.Network || c.Disabled || c.Program == "" || c.Program == "systemd" {
+			continue
+		}
+		if serves(proc, c.Program) || c.Unit != "" && c.Unit == proc.Unit {
+			return
+		}
+		other = &claims.List[i]
+	}
+	if other != nil {
+		p.Note(diagnose.Finding{Code: "wrong-process-answers", Culprit: processCulprit(proc), Evidence: []diagnose.Evidence{claimEvidence(*other), processEvidence(proc)},
+			Title: fmt.Sprintf("%s answers, though %s:%d gives the port to %s", describe(proc), other.File, other.Line, other.Program)})
+	}
 }
 
 func sameScript(a, b host.Process) bool {

@@ -23,6 +23,11 @@ var protocol = &diagnose.Check{
 
 func runProtocol(p *diagnose.Pass) error {
 	f := p.Flow
+	if f.Attempt != nil && f.Attempt.Ended != "" && len(p.Stopped()) == 0 {
+		closed(p, diagnose.Cause{Outcome: diagnose.Connected, After: true, Culprit: serverOf(p),
+			Evidence: []diagnose.Evidence{{Source: "probe", What: "the connection", Value: "accepted, then " + f.Attempt.Ended + " without a byte"}}}, f.Attempt.Ended)
+		return nil
+	}
 	if f.Attempt == nil || f.Attempt.Talk == nil || f.Attempt.Errno != "" {
 		p.Skip("nothing was said")
 		return nil
@@ -45,6 +50,12 @@ func runProtocol(p *diagnose.Pass) error {
 	case k.Denied != "":
 		c.Code = "app-denies"
 		c.Title = fmt.Sprintf("The network is fine; the application says no: %s", k.Denied)
+	case k.OK && gatewayFailed(p, *k):
+		c.Code = "proxy-backend-dead"
+		c.Title = fmt.Sprintf("%s answers with HTTP %d: it is a proxy, and its backend does not serve.", nameOf(culprit), k.Status)
+	case k.OK && (k.Status == 403 || k.Status == 503):
+		c.Code = "app-denies"
+		c.Title = fmt.Sprintf("The network is fine; the application says no with HTTP %d.", k.Status)
 	case k.OK:
 		p.OK("%s", heard(*k))
 		if k.TLS != nil && !k.TLS.NotAfter.IsZero() {
@@ -58,7 +69,7 @@ func runProtocol(p *diagnose.Pass) error {
 		c.Title = fmt.Sprintf("%s was asked for, but %s answers there.", strings.ToUpper(k.Asked), strings.ToUpper(k.Heard))
 		c.Outcome = diagnose.Connected
 	case k.Errno == "EOF" || k.Errno == "ECONNRESET" || k.Errno == "EPIPE":
-		closed(p, c, *k)
+		closed(p, c, k.Errno)
 		return nil
 	case k.Errno == "ETIMEDOUT" && f.Attempt.Retransmits > 0:
 		c.Code = "mtu-black-hole"
@@ -84,6 +95,25 @@ func runProtocol(p *diagnose.Pass) error {
 	}
 	p.Stop(c)
 	return nil
+}
+
+// gatewayFailed: 502 and 504 are said by gateways only (RFC 9110, 15.6.3 and
+// 15.6.5); 503 counts where a known proxy says it.
+func gatewayFailed(p *diagnose.Pass, k host.Talk) bool {
+	if k.Status == 502 || k.Status == 504 {
+		return true
+	}
+	if k.Status != 503 || p.Flow.Listener == nil {
+		return false
+	}
+	procs, _ := holdersOf(p, p.Flow.Listener.Inode)
+	for _, proc := range procs {
+		switch proc.Name {
+		case "haproxy", "envoy", "traefik", "varnishd":
+			return true
+		}
+	}
+	return false
 }
 
 // serverOf is the process that listens, where it is on this host.
@@ -134,7 +164,7 @@ func certificateTitle(name string, t host.TLS) string {
 }
 
 // closed: the connection was taken and ended at once without a word.
-func closed(p *diagnose.Pass, c diagnose.Cause, k host.Talk) {
+func closed(p *diagnose.Pass, c diagnose.Cause, how string) {
 	f := p.Flow
 	if f.Listener != nil {
 		procs, _ := holdersOf(p, f.Listener.Inode)
@@ -151,7 +181,7 @@ func closed(p *diagnose.Pass, c diagnose.Cause, k host.Talk) {
 		}
 	}
 	c.Code = "app-denies"
-	c.Title = fmt.Sprintf("%s takes the connection and ends it at once (%s): the application says no, or speaks another protocol.", nameOf(c.Culprit), k.Errno)
+	c.Title = fmt.Sprintf("%s takes the connection and ends it at once (%s): the application says no, or speaks another protocol.", nameOf(c.Culprit), how)
 	c.Doubt, c.Ceiling = "it gives no reason", diagnose.Likely
 	p.Stop(c)
 }
@@ -181,6 +211,9 @@ func runBackend(p *diagnose.Pass) error {
 	}
 	procs, _ := holdersOf(p, f.Listener.Inode)
 	for _, proc := range procs {
+		if isProxy(proc) {
+			f.Watch = true
+		}
 		to := backendOf(proc)
 		if !to.IsValid() {
 			continue

@@ -72,6 +72,9 @@ func runRemote(p *diagnose.Pass) error {
 		c.Doubt, c.Ceiling = "who sent the reset can't be told", diagnose.Likely
 	case diagnose.Timeout:
 		c.Code = "remote-filtered"
+		if q := dropping(p, f.Route.Device); q != nil {
+			c.Doubt, c.Ceiling = fmt.Sprintf("the queue of %s drops packets (%s)", q.Device, qdiscText(*q)), diagnose.Likely
+		}
 		c.Title = fmt.Sprintf("%s does not answer: the packets leave by %s, and what follows drops them, or the answer, in silence.", f.Addr(), f.Route.Device)
 	case diagnose.HostUnreachable, diagnose.NetUnreachable:
 		c.Code = "remote-unreachable"

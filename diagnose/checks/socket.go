@@ -151,7 +151,12 @@ func mismatched(p *diagnose.Pass, socks []host.Socket) *diagnose.Cause {
 		c.Culprit.Device = device.Device
 		return c
 	case v6only != nil:
-		return make("listener-v6only", "{who} listens on {where} for IPv6 only (IPV6_V6ONLY), and {dst} is IPv4.", v6only)
+		c := make("listener-v6only", "{who} listens on {where} for IPv6 only (IPV6_V6ONLY), and {dst} is IPv4.", v6only)
+		if s, err := p.Host.Sysctl(p.Ctx, "net.ipv6.bindv6only"); err == nil && strings.TrimSpace(s.Value) == "1" {
+			c.Evidence = append(c.Evidence, sysctlEvidence(s))
+			c.Title = strings.TrimSuffix(c.Title, ".") + "; net.ipv6.bindv6only = 1 makes that the default here."
+		}
+		return c
 	case family != nil:
 		return make("listener-other-family", "{who} listens on {where}, but "+familyName(dst)+" is asked for at {dst}.", family)
 	case address != nil:

@@ -35,7 +35,7 @@ func runTransform(p *diagnose.Pass) error {
 	case best == nil:
 		p.OK("no policy")
 	case best.Action == "block":
-		p.Stop(diagnose.Cause{Code: "xfrm-block", Outcome: diagnose.Denied, Also: []diagnose.Outcome{diagnose.Timeout, diagnose.NetUnreachable},
+		p.Stop(diagnose.Cause{Code: "xfrm-block", Outcome: diagnose.Denied, Also: []diagnose.Outcome{diagnose.Timeout, diagnose.NetUnreachable}, Counter: "Xfrm.OutPolBlock",
 			Culprit:  &diagnose.Culprit{Kind: "kernel", Name: "xfrm policy", Text: transformText(*best), Key: fmt.Sprint(best.Index)},
 			Evidence: []diagnose.Evidence{{Source: "XFRM_MSG_GETPOLICY", What: "policy", Value: transformText(*best)}},
 			Title:    fmt.Sprintf("An IPsec policy blocks it: %s.", transformText(*best)),

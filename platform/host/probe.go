@@ -30,6 +30,9 @@ type ConnectQuery struct {
 	Speak string
 	// Name is the server's name for TLS and HTTP.
 	Name string
+	// Watch: after a connection that was accepted and without Speak, stay a
+	// moment to see whether the other side ends it at once.
+	Watch bool
 	// URLPath is what to ask for by HTTP, default /.
 	URLPath string
 }
@@ -55,7 +58,10 @@ type Attempt struct {
 	PeerInode uint64
 	// PeerNetNS is where that socket is.
 	PeerNetNS uint64
-	Answered  bool // UDP: a datagram came back
+	// Ended is how the other side ended the connection while it was watched:
+	// EOF or ECONNRESET; empty if it did not.
+	Ended    string
+	Answered bool // UDP: a datagram came back
 	// SelfConnected: the socket is connected to itself (TCP simultaneous open).
 	SelfConnected bool
 	Talk          *Talk

@@ -207,6 +207,7 @@ func (p *probe) tcp() error {
 	if err := p.speak(net.TCPAddrFromAddrPort(p.Remote)); err != nil {
 		return err
 	}
+	p.watch()
 	// A listener with TCP_DEFER_ACCEPT accepts only what has spoken.
 	if p.Talk != nil && p.Accepted == "no" {
 		p.lookAtPeer()
@@ -238,6 +239,33 @@ func (p *probe) speak(remote net.Addr) error {
 	}
 	p.Talk = &t
 	return nil
+}
+
+// watchFor is how long a connection is watched: a proxy on this host learns in
+// well under a millisecond that its backend refuses.
+const watchFor = 50 * time.Millisecond
+
+// watch stays a moment to see whether the peer ends the connection at once.
+func (p *probe) watch() {
+	if !p.q.Watch || p.q.Speak != "" || p.SelfConnected || p.Accepted == "no" {
+		return
+	}
+	raw, err := p.file.SyscallConn()
+	if err != nil || p.file.SetReadDeadline(time.Now().Add(watchFor)) != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN || err == unix.EINTR:
+			return false
+		case err != nil:
+			p.Ended = errno.Of(err)
+		case n == 0:
+			p.Ended = "EOF"
+		}
+		return true
+	})
 }
 
 // fileConn makes a connection of the probe's file.
