@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,27 @@ func (b *bootTime) get() time.Time {
 }
 
 // Process describes one process with all that can be read of it.
-func (h *Host) Process(_ context.Context, pid int) (host.Process, error) {
+func (h *Host) Process(ctx context.Context, pid int) (host.Process, error) {
+	type result struct {
+		process host.Process
+		err     error
+	}
+	// A process whose memory is locked by a fault of the kernel keeps a reader
+	// of its arguments waiting, for ever and beyond any signal.
+	done := make(chan result, 1)
+	go func() {
+		p, err := h.process(pid)
+		done <- result{p, err}
+	}()
+	select {
+	case r := <-done:
+		return r.process, r.err
+	case <-ctx.Done():
+		return host.Process{}, fmt.Errorf("process %d: %w", pid, ctx.Err())
+	}
+}
+
+func (h *Host) process(pid int) (host.Process, error) {
 	d, err := openProc(pid, make([]byte, procBuffer))
 	if err != nil {
 		return host.Process{}, err
@@ -86,17 +107,20 @@ func (h *Host) Processes(ctx context.Context) ([]host.Process, error) {
 			}
 		})
 	}
-	wait.Wait()
+	done := make(chan struct{})
+	go func() {
+		wait.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done(): // one may wait for ever, as in Process
+		return nil, fmt.Errorf("describe processes: %w", ctx.Err())
+	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("describe processes: %w", err)
 	}
-	found := out[:0]
-	for _, p := range out {
-		if p.PID != 0 {
-			found = append(found, p)
-		}
-	}
-	return found, nil
+	return slices.DeleteFunc(out, func(p host.Process) bool { return p.PID == 0 }), nil
 }
 
 // brief reads what all processes are described with. Only stat must be there:
