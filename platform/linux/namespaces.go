@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/portwhy/portwhy/platform/host"
 )
 
@@ -27,30 +29,28 @@ const commMax = 64
 // that are mounted, as ip-netns(8), Docker and Podman do. One that is held
 // open only by a descriptor is not found.
 func (h *Host) Namespaces(ctx context.Context) (host.NamespaceList, error) {
-	entries, err := os.ReadDir("/proc")
+	processes, err := pids()
 	if err != nil {
 		return host.NamespaceList{}, fmt.Errorf("list network namespaces: %w", err)
 	}
-	var pids []int
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && pid > 0 {
-			pids = append(pids, pid)
-		}
-	}
-	slices.Sort(pids)
+	slices.Sort(processes)
 	found := namespaceSet{}
 	unreadable := 0
-	for _, pid := range pids {
+	link := make([]byte, 64)
+	for _, pid := range processes {
 		if err := ctx.Err(); err != nil {
 			return host.NamespaceList{}, err
 		}
-		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
-		if errors.Is(err, fs.ErrPermission) {
+		n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/net", link)
+		switch {
+		case err == unix.EACCES || err == unix.EPERM:
 			unreadable++
-		}
-		// A process may end at any time; a kernel thread that ends has no namespace.
-		if inode, ok := parseNamespaceLink(link); err == nil && ok {
-			found.process(inode, pid)
+		case err != nil:
+			// A process may end at any time.
+		default:
+			if inode, ok := parseNamespaceLink(string(link[:n])); ok {
+				found.process(inode, pid)
+			}
 		}
 	}
 	if b, err := os.ReadFile("/proc/self/mountinfo"); err == nil {

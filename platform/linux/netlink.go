@@ -24,8 +24,8 @@ var errTableChanged = errors.New("the table kept changing while it was read")
 const dumpTries = 5
 
 // netlinkBuffer is the size of one receive. The kernel fills up to 32 KiB for
-// a list; a single message of a device with many virtual functions is larger.
-const netlinkBuffer = 128 << 10
+// a list; what is longer is an error.
+const netlinkBuffer = 64 << 10
 
 // netlinkConn is a netlink(7) socket. It belongs to the network namespace in
 // which it was opened, whatever thread uses it later. It serves one request at
