@@ -80,9 +80,9 @@ func TestLab(t *testing.T) {
 				t.Parallel()
 				if err := l.missing(s); err != nil {
 					if *strict {
-						t.Fatal("needs ", err)
+						t.Fatalf("needs %v", err)
 					}
-					t.Skip("needs ", err)
+					t.Skipf("needs %v", err)
 				}
 				runScenario(ctx, t, l, s)
 			})

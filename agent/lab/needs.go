@@ -34,8 +34,15 @@ var needs = map[string]func(*Lab) error{
 		}
 		return nil
 	},
-	"tun":      func(*Lab) error { return unix.Access("/dev/net/tun", unix.W_OK) },
+	"tun":      func(*Lab) error { return tun() },
 	"landlock": func(*Lab) error { return landlock() },
+}
+
+func tun() error {
+	if err := unix.Access("/dev/net/tun", unix.W_OK); err != nil {
+		return fmt.Errorf("/dev/net/tun: %w", err)
+	}
+	return nil
 }
 
 // landlock reports whether the kernel has Landlock's network rules (ABI 4).
@@ -45,7 +52,7 @@ func landlock() error {
 		return fmt.Errorf("a kernel with Landlock: %w", errno)
 	}
 	if abi < 4 {
-		return fmt.Errorf("Landlock ABI 4: this kernel has %d", abi)
+		return fmt.Errorf("a kernel with ABI 4 of Landlock: this one has %d", abi)
 	}
 	return nil
 }

@@ -142,10 +142,11 @@ func (r *run) foreground(ctx context.Context, m *machine, o Options, argv []stri
 	return strings.TrimSpace(string(out)), nil
 }
 
-// link makes a veth pair between two hosts, from outside, and addresses its ends.
+// link makes a veth pair between two hosts, in the first one's network namespace
+// but with outer pids, and addresses its ends.
 func (r *run) link(ctx context.Context, l *Link) error {
 	a, b := r.machines[l.A.Host], r.machines[l.B.Host]
-	add := exec.CommandContext(ctx, "ip", "link", "add", l.A.Device, "netns", strconv.Itoa(a.pid), "type", "veth",
+	add := exec.CommandContext(ctx, "nsenter", "-t", strconv.Itoa(a.pid), "-n", "ip", "link", "add", l.A.Device, "type", "veth",
 		"peer", "name", l.B.Device, "netns", strconv.Itoa(b.pid))
 	if out, err := add.CombinedOutput(); err != nil {
 		return fmt.Errorf("link %s:%s to %s:%s: %w: %s", l.A.Host, l.A.Device, l.B.Host, l.B.Device, err, out)

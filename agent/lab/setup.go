@@ -17,8 +17,8 @@ import (
 )
 
 // New builds portwhy and the fault tool and makes a directory for the run.
-// A binary named by PORTWHY_BIN is taken instead of a new one. Close removes
-// all of it.
+// Binaries named by PORTWHY_BIN and FAULT_BIN are taken instead of new ones.
+// Close removes all of it.
 func New(ctx context.Context, data string) (*Lab, error) {
 	tmp, err := os.MkdirTemp("", "portwhy-lab-")
 	if err != nil {
@@ -44,7 +44,7 @@ func (l *Lab) build(ctx context.Context) error {
 	const module = "github.com/portwhy/portwhy/agent/"
 	for name, pkg := range map[string]string{"portwhy": module + "cmd/portwhy", "fault": module + "lab/fault"} {
 		to := filepath.Join(l.bin, name)
-		if given := os.Getenv("PORTWHY_BIN"); given != "" && name == "portwhy" {
+		if given := os.Getenv(strings.ToUpper(name) + "_BIN"); given != "" {
 			text, err := os.ReadFile(given)
 			if err != nil {
 				return err

@@ -187,7 +187,8 @@ func etc() error {
 		return err
 	}
 	for _, name := range etcKept {
-		if err := keep("/etc/"+name, fresh+"/"+name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := keep("/etc/"+name, fresh+"/"+name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) { // shadow, without root
 			return err
 		}
 	}
