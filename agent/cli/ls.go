@@ -25,7 +25,7 @@ the address alone, whatever a firewall says: loopback (this host's programs), ho
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := listeners.Query{All: all, Version: s.build().Version}
+			q := listeners.Query{All: all, Args: s.output != "text", Version: s.build().Version}
 			if cmd.Flags().Changed("port") {
 				n, err := parsePort(port)
 				if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +68,9 @@ type Other struct {
 type Query struct {
 	Port uint16 // 0: every port
 	// All adds sockets that are connected, or bound without listening.
-	All     bool
+	All bool
+	// Args asks for command lines, which cost a further look at each process.
+	Args    bool
 	Version string
 }
 
@@ -106,7 +109,7 @@ type lister struct {
 	host    host.Host
 	query   Query
 	info    host.Info
-	sockets []host.Socket
+	sockets []*host.Socket
 	holders map[uint64][]host.Holder
 	procs   map[int]*process
 	list    []Listener
@@ -134,15 +137,27 @@ func (l *lister) read() error {
 			failed = err
 			continue
 		}
-		l.sockets = append(l.sockets, found...)
+		l.addSockets(found)
 	}
-	l.sockets = slices.DeleteFunc(l.sockets, func(s host.Socket) bool { return s.Local.Port() == 0 })
-	slices.SortStableFunc(l.sockets, compare)
+	slices.SortFunc(l.sockets, compare)
 	return nil
 }
 
-func compare(a, b host.Socket) int {
-	return cmp.Or(cmp.Compare(a.Local.Port(), b.Local.Port()), cmp.Compare(a.Network, b.Network),
+// addSockets takes over sockets that have a port.
+func (l *lister) addSockets(found []host.Socket) {
+	for i := range found {
+		if found[i].Local.Port() != 0 {
+			l.sockets = append(l.sockets, &found[i])
+		}
+	}
+}
+
+// compare orders by port first, because that is what people look for.
+func compare(a, b *host.Socket) int {
+	if a.Local.Port() != b.Local.Port() {
+		return cmp.Compare(a.Local.Port(), b.Local.Port())
+	}
+	return cmp.Or(cmp.Compare(a.Network, b.Network),
 		a.Local.Addr().Compare(b.Local.Addr()), cmp.Compare(a.Interface, b.Interface), a.Remote.Compare(b.Remote), cmp.Compare(a.Inode, b.Inode))
 }
 
@@ -153,8 +168,7 @@ func (l *lister) fill() {
 	unseen := 0
 	for i, s := range l.sockets {
 		out := Listener{Network: s.Network, Address: s.Local.Addr().WithZone("").String(), Port: s.Local.Port(), Interface: s.Device,
-			NetNS: s.NetNS, Inode: s.Inode, Queue: s.Queue, V6Only: s.V6Only, Reach: r.of(s.Local.Addr(), s.Interface), Shared: []Other{},
-			User: fmt.Sprint(s.UID)}
+			NetNS: s.NetNS, Inode: s.Inode, Queue: s.Queue, V6Only: s.V6Only, Reach: r.of(s.Local.Addr(), s.Interface), Shared: []Other{}}
 		if out.NetNS == 0 {
 			out.NetNS = l.info.NetNS
 		}
@@ -175,8 +189,11 @@ func (l *lister) fill() {
 			out.PID, out.Process, out.Cmdline, out.User = &p.PID, p.Name, p.cmdline, p.User
 			out.Unit, out.Container = cmp.Or(p.Unit, p.UserUnit), p.Container
 		}
-		if out.PID == nil && s.Inode != 0 {
-			unseen++
+		if out.PID == nil {
+			out.User = strconv.FormatUint(uint64(s.UID), 10)
+			if s.Inode != 0 {
+				unseen++
+			}
 		}
 		l.list[i] = out
 	}
@@ -212,12 +229,12 @@ func (l *lister) shareAmong(from, to int) {
 	}
 }
 
-func sameAddress(a, b host.Socket) bool {
+func sameAddress(a, b *host.Socket) bool {
 	return a.Network == b.Network && a.Local == b.Local && a.Interface == b.Interface && a.State == b.State && a.Remote == b.Remote
 }
 
 // waits reports whether the socket takes what comes from anyone.
-func waits(s host.Socket) bool {
+func waits(s *host.Socket) bool {
 	return s.State == host.Listen || s.Network == "udp" && s.State == host.Unconn
 }
 

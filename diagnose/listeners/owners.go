@@ -15,7 +15,8 @@ type process struct {
 }
 
 // owners finds the processes that hold the sockets. For one port the search
-// ends early; for all, every process is read once and in brief.
+// ends early. A host that doesn't describe them on the way is asked for each,
+// or for all in brief.
 func (l *lister) owners() {
 	var inodes []uint64
 	for _, s := range l.sockets {
@@ -27,12 +28,18 @@ func (l *lister) owners() {
 	if len(inodes) == 0 {
 		return
 	}
-	found, err := l.host.Holders(l.ctx, host.HolderQuery{Inodes: inodes, Every: l.query.Port == 0})
+	found, err := l.host.Holders(l.ctx, host.HolderQuery{Inodes: inodes, Every: l.query.Port == 0, Names: true, Args: l.query.Args})
 	if err != nil {
 		l.limits = append(l.limits, diagnose.LimitOf("which processes hold the sockets", err))
 		return
 	}
 	l.holders = found.BySocket
+	if found.Processes != nil {
+		for _, p := range found.Processes {
+			l.add(p)
+		}
+		return
+	}
 	wanted := map[int]uint64{}
 	for _, holders := range found.BySocket {
 		for _, h := range holders {

@@ -35,6 +35,9 @@ func (h *Host) Holders(ctx context.Context, q host.HolderQuery) (host.Holders, e
 		return host.Holders{}, fmt.Errorf("list processes: %w", err)
 	}
 	s := newSearch(q)
+	if q.Names || q.Args {
+		s.describe = func(d *procDir) (host.Process, error) { return h.holder(d, q.Args) }
+	}
 	if s.early {
 		if err := s.scan(ctx, h.cgroupPIDs(h.found.cgroups(q.Inodes))); err != nil {
 			return host.Holders{}, err
@@ -58,6 +61,10 @@ type search struct {
 	seen   map[int]bool // processes that were scanned; only if early
 	found  []heldSocket
 	denied int
+
+	// describe, if set, describes each holder.
+	describe  func(*procDir) (host.Process, error)
+	described []host.Process
 
 	mu      sync.Mutex
 	missing map[uint64]struct{} // sockets without a holder; only if early
@@ -100,7 +107,7 @@ func (s *search) scan(ctx context.Context, list []int) error {
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	for w := range workers {
-		scanners[w].wanted = s.wanted
+		scanners[w].wanted, scanners[w].describe = s.wanted, s.describe
 		wait.Go(func() { errs[w] = s.work(ctx, &scanners[w], list, &next) })
 	}
 	wait.Wait()
@@ -109,6 +116,7 @@ func (s *search) scan(ctx context.Context, list []int) error {
 			return errs[w]
 		}
 		s.found = append(s.found, scanners[w].found...)
+		s.described = append(s.described, scanners[w].described...)
 		s.denied += scanners[w].unreadable
 	}
 	if s.early {
@@ -232,6 +240,12 @@ func (s *search) result() host.Holders {
 		return cmp.Compare(a.fd, b.fd)
 	})
 	out := host.Holders{BySocket: make(map[uint64][]host.Holder), Unreadable: s.denied}
+	if s.describe != nil {
+		out.Processes = make(map[int]host.Process, len(s.described))
+		for _, p := range s.described {
+			out.Processes[p.PID] = p
+		}
+	}
 	holders := make([]host.Holder, len(s.found))
 	for from, i := 0, 0; i < len(s.found); i++ {
 		f := s.found[i]
