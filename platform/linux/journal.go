@@ -8,13 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
 )
 
 const (
-	journalLast  = 5
-	journalBytes = 64 << 10
+	journalLast    = 5
+	journalBytes   = 64 << 10
+	journalTimeout = 500 * time.Millisecond
 )
 
 // journalLines returns a unit's last lines in the journal, or nothing if they

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -353,6 +352,3 @@ func families(p properties) []string {
 	}
 	return list
 }
-
-// journalTimeout bounds how long a unit's last lines may take.
-const journalTimeout = 500 * time.Millisecond
