@@ -25,11 +25,11 @@ var bpf = &diagnose.Check{
 	Run: runBPF,
 }
 
-// onTheWay lists the programs that the flow meets and what each would do.
+// onTheWay lists the programs that the flow meets before it comes to a
+// listener, and what each would do: on the device and on the caller's cgroup.
 func onTheWay(p *diagnose.Pass) ([]suspect, error) {
-	f := p.Flow
-	device := f.Route.Device
-	if f.Local {
+	device := p.Flow.Route.Device
+	if p.Flow.Local {
 		device = inboundDevice(p)
 	}
 	programs, err := p.Host.Programs(p.Ctx, p.Info.Cgroup)
@@ -41,30 +41,35 @@ func onTheWay(p *diagnose.Pass) ([]suspect, error) {
 	}
 	var out []suspect
 	for _, prog := range programs.List {
-		if s, ok := suspectOf(prog, f, device); ok {
+		if s, ok := suspectOf(prog, p.Flow, device); ok {
 			out = append(out, s)
 		}
 	}
-	if f.Listener == nil {
-		return out, nil
+	return out, nil
+}
+
+// atListener lists the programs that see the packet come in for the listener's
+// own cgroup (cgroup_skb ingress), if that is not the caller's.
+func atListener(p *diagnose.Pass) ([]suspect, error) {
+	if p.Flow.Listener == nil {
+		return nil, nil
 	}
-	// The listener's own cgroup sees the packet come in (cgroup_skb ingress).
-	procs, _ := holdersOf(p, f.Listener.Inode)
-	for _, proc := range procs[:min(1, len(procs))] {
-		if proc.Cgroup == "" || proc.Cgroup == p.Info.Cgroup {
+	procs, _ := holdersOf(p, p.Flow.Listener.Inode)
+	if len(procs) == 0 || procs[0].Cgroup == "" || procs[0].Cgroup == p.Info.Cgroup {
+		return nil, nil
+	}
+	programs, err := p.Host.Programs(p.Ctx, procs[0].Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	var out []suspect
+	for _, prog := range programs.List {
+		if prog.Cgroup == "" || !strings.Contains(prog.Attach, "ingress") {
 			continue
 		}
-		theirs, err := p.Host.Programs(p.Ctx, proc.Cgroup)
-		if err != nil {
-			continue
-		}
-		for _, prog := range theirs.List {
-			if strings.Contains(prog.Attach, "ingress") && prog.Cgroup != "" {
-				if s, ok := suspectOf(prog, f, device); ok {
-					s.unit = proc.Unit
-					out = append(out, s)
-				}
-			}
+		if s, ok := suspectOf(prog, p.Flow, ""); ok {
+			s.unit = procs[0].Unit
+			out = append(out, s)
 		}
 	}
 	return out, nil
@@ -173,7 +178,24 @@ func runBPF(p *diagnose.Pass) error {
 		p.Skip("no packet")
 		return nil
 	}
-	list, err := onTheWay(p)
+	return stopByBPF(p, onTheWay)
+}
+
+var bpfListener = &diagnose.Check{
+	ID: "bpf-listener", Doc: "whether a BPF program on the listener's control group drops what comes in for it",
+	Codes: []string{"bpf-cgroup-deny"},
+	For:   diagnose.AskConnect, Behind: true,
+	Run: func(p *diagnose.Pass) error {
+		if p.Flow.Listener == nil {
+			p.Skip("no listener on this host")
+			return nil
+		}
+		return stopByBPF(p, atListener)
+	},
+}
+
+func stopByBPF(p *diagnose.Pass, programs func(*diagnose.Pass) ([]suspect, error)) error {
+	list, err := programs(p)
 	if err != nil {
 		return err
 	}
@@ -205,7 +227,11 @@ func runBPFAfter(p *diagnose.Pass) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range list {
+	there, err := atListener(p)
+	if err != nil {
+		return err
+	}
+	for _, s := range append(list, there...) {
 		if s.harmless() || s.certain() || s.outcome != f.Observed.Outcome {
 			continue
 		}

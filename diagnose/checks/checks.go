@@ -23,7 +23,7 @@ func connectChecks() []*diagnose.Check {
 		route, transform, ephemeral,
 		link, vpn, neighbour,
 		bpf, bpfAfter, qdisc, rpFilter,
-		socket, unixSocket, unixAfter, accept, acceptAfter, resources,
+		socket, bpfListener, unixSocket, unixAfter, accept, acceptAfter, resources,
 		remote,
 		backend, peers, protocol,
 	}

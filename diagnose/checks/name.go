@@ -27,16 +27,11 @@ func runName(p *diagnose.Pass) error {
 		return unresolved(p, res)
 	}
 	p.OK("%s is %s by %s", res.Name, p.Flow.Addr(), sourceName(res))
-	isLocalhost := strings.EqualFold(strings.TrimSuffix(res.Name, "."), "localhost")
 	for _, line := range res.Hosts {
 		if line.Address != p.Flow.Addr() {
 			continue
 		}
 		p.Trace("%s:%d %s %s", line.File, line.Line, line.Address, strings.Join(line.Names, " "))
-	}
-	if isLocalhost && !p.Flow.Addr().IsLoopback() {
-		p.Warn(diagnose.Finding{Code: "name-resolves-elsewhere", Title: fmt.Sprintf("localhost resolves to %s, which is not a loopback address", p.Flow.Addr()),
-			Culprit: hostsCulprit(res, p.Flow.Addr()), Evidence: hostsEvidence(res)})
 	}
 	return nil
 }
@@ -144,6 +139,10 @@ func runNameAfter(p *diagnose.Pass) error {
 				Title: fmt.Sprintf("localhost is %s here, which is not this host's loopback address.", f.Addr())})
 			return nil
 		}
+		if !f.Addr().IsLoopback() {
+			p.Warn(diagnose.Finding{Code: "name-resolves-elsewhere", Title: fmt.Sprintf("localhost resolves to %s, which is not a loopback address", f.Addr()),
+				Culprit: hostsCulprit(res, f.Addr()), Evidence: hostsEvidence(res)})
+		}
 		p.OK("localhost")
 		return nil
 	}
@@ -157,10 +156,17 @@ func runNameAfter(p *diagnose.Pass) error {
 		}
 		c := diagnose.Cause{Code: "hosts-file-override", Outcome: f.Observed.Outcome, Culprit: hostsCulprit(res, f.Addr()), Evidence: hostsEvidence(res),
 			Doubt: "only its owner knows which address is right", Ceiling: diagnose.Likely,
-			Title: fmt.Sprintf("%s:%d says that %s is %s, and nothing answers there.", line.File, line.Line, res.Name, line.Address)}
-		if f.Addr().IsLoopback() && f.Listener == nil || len(res.DNS) > 0 && !slices.Contains(res.DNS, f.Addr()) {
+			Title: fmt.Sprintf("%s:%d says that %s is %s, where it fails.", line.File, line.Line, res.Name, line.Address)}
+		dns, err := p.Host.ResolveDNS(p.Ctx, res.Name)
+		switch {
+		case err == nil && len(dns.Addresses) > 0 && !slices.Contains(dns.Addresses, f.Addr()):
+			c.Doubt, c.Ceiling = "", diagnose.Proven
+			c.Title = fmt.Sprintf("%s:%d says that %s is %s, where it fails; the name servers say %s.", line.File, line.Line, res.Name, line.Address, addressList(dns.Addresses))
+			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "DNS", What: res.Name, Value: addressList(dns.Addresses)})
 			p.Stop(c)
-		} else {
+		case f.Addr().IsLoopback() && f.Listener == nil:
+			p.Stop(c)
+		default:
 			p.Note(diagnose.Finding{Code: c.Code, Culprit: c.Culprit, Evidence: c.Evidence,
 				Title: fmt.Sprintf("%s has its address %s from %s:%d, not from DNS", res.Name, line.Address, line.File, line.Line)})
 		}
@@ -182,4 +188,12 @@ func worksOver4(flows []*diagnose.Flow) bool {
 		}
 	}
 	return false
+}
+
+func addressList(addrs []netip.Addr) string {
+	var s []string
+	for _, a := range addrs {
+		s = append(s, a.String())
+	}
+	return strings.Join(s, ", ")
 }

@@ -10,6 +10,9 @@ type Names interface {
 	// Resolve resolves a host name as this host's programs would: hosts file,
 	// then DNS, in the order of nsswitch.conf. A failure is an answer.
 	Resolve(ctx context.Context, name string) (Resolution, error)
+	// ResolveDNS asks the name servers only, past the hosts file and what the
+	// resolver knows by itself. It sends a query; a failure is an answer.
+	ResolveDNS(ctx context.Context, name string) (Resolution, error)
 	// Resolver describes the resolver's configuration.
 	Resolver(ctx context.Context) (Resolver, error)
 	// User resolves a user name or number.
@@ -26,9 +29,6 @@ type Resolution struct {
 	Hosts []HostsLine
 	// Canonical is the name that answered, if a search domain was added.
 	Canonical string
-	// DNS holds what the name servers say while the hosts file answers, if
-	// that was asked (see Resolver.HostsOverride); mostly empty.
-	DNS []netip.Addr
 	// Error is empty if it resolved; else not-found, temporary, timeout,
 	// refused or the text of another failure. Server is who failed.
 	Error  string

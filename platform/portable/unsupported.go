@@ -137,6 +137,11 @@ func (Unsupported) Resolve(context.Context, string) (host.Resolution, error) {
 	return host.Resolution{}, host.ErrUnsupported
 }
 
+// ResolveDNS is not supported.
+func (Unsupported) ResolveDNS(context.Context, string) (host.Resolution, error) {
+	return host.Resolution{}, host.ErrUnsupported
+}
+
 // Resolver is not supported.
 func (Unsupported) Resolver(context.Context) (host.Resolver, error) {
 	return host.Resolver{}, host.ErrUnsupported

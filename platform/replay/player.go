@@ -91,6 +91,11 @@ func (p *Player) Claims(_ context.Context) (host.Claims, error) {
 	return recall[host.Claims](p, "claims", nil)
 }
 
+// ResolveDNS answers from the recording.
+func (p *Player) ResolveDNS(_ context.Context, name string) (host.Resolution, error) {
+	return recall[host.Resolution](p, "resolve-dns", name)
+}
+
 // Resolver answers from the recording.
 func (p *Player) Resolver(_ context.Context) (host.Resolver, error) {
 	return recall[host.Resolver](p, "resolver", nil)

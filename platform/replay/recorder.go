@@ -121,6 +121,11 @@ func (r *Recorder) Resolve(ctx context.Context, name string) (host.Resolution, e
 	return ask(ctx, r, "resolve", name, func() (host.Resolution, error) { return r.live.Resolve(ctx, name) })
 }
 
+// ResolveDNS remembers the host's answer.
+func (r *Recorder) ResolveDNS(ctx context.Context, name string) (host.Resolution, error) {
+	return ask(ctx, r, "resolve-dns", name, func() (host.Resolution, error) { return r.live.ResolveDNS(ctx, name) })
+}
+
 // Resolver remembers the host's answer.
 func (r *Recorder) Resolver(ctx context.Context) (host.Resolver, error) {
 	return ask(ctx, r, "resolver", nil, func() (host.Resolver, error) { return r.live.Resolver(ctx) })
