@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,7 +11,7 @@ import (
 
 var bindConflict = &diagnose.Check{
 	ID: "bind-conflict", Doc: "whether another socket has the port on an address that overlaps",
-	Codes: occupantCodes,
+	Codes: append(slices.Clone(occupantCodes), "port-excluded"),
 	For:   diagnose.AskBind,
 	Run:   runBindConflict,
 }
@@ -23,6 +24,9 @@ func runBindConflict(p *diagnose.Pass) error {
 	if p.Flow.Network == "unix" || !p.Flow.Destination.IsValid() {
 		p.Skip("no port")
 		return nil
+	}
+	if err := excluded(p); err != nil {
+		return err
 	}
 	found, err := occupants(p)
 	if err != nil {
@@ -91,6 +95,9 @@ func occupantCause(p *diagnose.Pass, o occupant) diagnose.Cause {
 	default:
 		connectionCause(p, o, who, &c)
 	}
+	if p.Info.OS != "linux" && c.Doubt == "" {
+		c.Doubt, c.Ceiling = "the rules by which this system shares ports are not modelled, only Linux's are", diagnose.Likely
+	}
 	return c
 }
 
@@ -140,4 +147,31 @@ func differentFamily(p *diagnose.Pass, s host.Socket) bool {
 		}
 	}
 	return true
+}
+
+// excluded stops at a range that the system gives to nobody who asks for a port
+// by number: Windows answers WSAEACCES then.
+func excluded(p *diagnose.Pass) error {
+	ranges, err := p.Host.ExcludedPorts(p.Ctx, p.Flow.Network)
+	if err != nil && !errors.Is(err, host.ErrUnsupported) && !errors.Is(err, host.ErrNotRecorded) {
+		return err
+	}
+	port := p.Flow.Port()
+	for _, r := range ranges {
+		if port < r.First || port > r.Last {
+			continue
+		}
+		span := fmt.Sprintf("%d-%d", r.First, r.Last)
+		c := diagnose.Cause{Code: "port-excluded", Outcome: diagnose.Denied, Also: []diagnose.Outcome{diagnose.InUse},
+			Culprit:  &diagnose.Culprit{Kind: "kernel", Name: "excluded port range", Value: span},
+			Evidence: []diagnose.Evidence{{Source: "netsh int ipv4 show excludedportrange", What: p.Flow.Network, Value: span}},
+			Title:    fmt.Sprintf("Windows keeps ports %d to %d for itself (excluded port range).", r.First, r.Last)}
+		if !r.Administered {
+			c.Title += " Mostly Hyper-V or its NAT service (winnat) asked for them."
+			c.Fixes = []diagnose.Fix{{Title: "restart winnat, which asks for other ranges then", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Bound,
+				Risk: "medium", Commands: [][]string{{"net", "stop", "winnat"}, {"net", "start", "winnat"}}}}
+		}
+		p.Stop(c)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,7 +23,7 @@ var bindLSM = &diagnose.Check{
 func runBindLSM(p *diagnose.Pass) error {
 	f := p.Flow
 	switch {
-	case f.Network == "unix" || f.BindAttempt == nil || f.BindAttempt.Errno != "EACCES" || f.BindAttempt.SocketErrno != "":
+	case p.Info.OS != "linux" || f.Network == "unix" || f.BindAttempt == nil || f.BindAttempt.Errno != "EACCES" || f.BindAttempt.SocketErrno != "":
 		p.Skip("nothing to explain")
 		return nil
 	case explainedByPort(p):
@@ -112,6 +113,10 @@ func runBindBPF(p *diagnose.Pass) error {
 		p.Limit(host.Limit{What: "BPF programs on the control group of the program that is to bind", Why: "only its user was named", Needs: "ask from within its control group"})
 	}
 	programs, err := p.Host.Programs(p.Ctx, p.Info.Cgroup)
+	if errors.Is(err, host.ErrUnsupported) {
+		p.Skip("this system has no such programs")
+		return nil
+	}
 	if err != nil {
 		return err
 	}

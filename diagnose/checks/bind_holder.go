@@ -221,7 +221,7 @@ func publishes(c host.Container, network string, at netip.AddrPort) bool {
 
 func publishedBy(p *diagnose.Pass, container host.Container, proc host.Process, o occupant, c *diagnose.Cause) {
 	c.Code = "port-in-use"
-	culprit := &diagnose.Culprit{Kind: "container", Name: container.Name, Container: container.ID, PID: proc.PID, Unit: container.Service, File: container.ComposeFile,
+	culprit := &diagnose.Culprit{Kind: "container", Name: container.Name, Container: container.ID, PID: container.PID, Unit: container.Service, File: container.ComposeFile,
 		Address: socketAddress(o.Socket), Started: c.Culprit.Started}
 	c.Culprit = culprit
 	from := ""

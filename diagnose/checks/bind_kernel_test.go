@@ -71,7 +71,7 @@ func (l *lab) accept(fd int) int {
 
 func tcp(addr string) want {
 	a := netip.MustParseAddr(addr)
-	return want{claimant: claimant{network: "tcp", addr: a, v6only: known(a.Is6() && !a.IsUnspecified()), reuseAddr: no, reusePort: no}}
+	return want{claimant: claimant{network: "tcp", addr: a, v6only: known(a.Is6() && !a.Is4In6() && !a.IsUnspecified()), reuseAddr: no, reusePort: no}}
 }
 
 func (w want) reuse() want        { w.reuseAddr = yes; return w }
@@ -189,6 +189,10 @@ var bindCases = []bindCase{
 		status: diagnose.OK},
 	{name: "privileged for root", target: "127.0.0.1:80", status: diagnose.OK},
 	{name: "privileged and taken", target: "127.0.0.1:80", ask: diagnose.Options{UID: number(65534)}, setup: func(l *lab) { l.listen(tcp("0.0.0.0"), 80) },
+		status: diagnose.Broken, code: "port-privileged", proven: true},
+	{name: "privileged and not an address: IPv4 looks at the address first", target: "10.9.9.9:80", ask: diagnose.Options{UID: number(65534)},
+		status: diagnose.Broken, code: "address-not-local", proven: true, fix: "ip_unprivileged_port_start=80"},
+	{name: "privileged and not an address: IPv6 looks at the port first", target: "[fd99::9]:80", ask: diagnose.Options{UID: number(65534)},
 		status: diagnose.Broken, code: "port-privileged", proven: true},
 	{name: "not an address of the host", target: "10.9.9.9:8080",
 		status: diagnose.Broken, code: "address-not-local", title: "10.9.9.9 is not an address of this host", proven: true},

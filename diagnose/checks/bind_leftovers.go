@@ -3,7 +3,6 @@ package checks
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/platform/host"
@@ -11,7 +10,7 @@ import (
 
 var bindLeftovers = &diagnose.Check{
 	ID: "bind-leftovers", Doc: "whether sockets whose options can't be read, or that the kernel doesn't list, account for the refusal",
-	Codes: append(slices.Clone(occupantCodes), "port-excluded"),
+	Codes: occupantCodes,
 	For:   diagnose.AskBind, When: diagnose.Explain,
 	Run: runBindLeftovers,
 }
@@ -73,24 +72,13 @@ func warnPlain(p *diagnose.Pass, c diagnose.Cause) {
 }
 
 // unlisted looks for what has the port although no table shows it: a socket
-// that is bound only, on kernels that don't list those (before Linux 6.8), or a
-// range that Windows keeps for itself.
+// that is bound only, on kernels that don't list those (before Linux 6.8).
 func unlisted(p *diagnose.Pass) error {
 	port := p.Flow.Port()
-	ranges, err := p.Host.ExcludedPorts(p.Ctx, p.Flow.Network)
-	if err != nil && !errors.Is(err, host.ErrUnsupported) && !errors.Is(err, host.ErrNotRecorded) {
-		return err
-	}
-	for _, r := range ranges {
-		if port >= r.First && port <= r.Last {
-			p.Stop(excludedCause(p, r))
-			return nil
-		}
-	}
 	if p.Flow.Network != "tcp" {
 		return nil
 	}
-	_, err = p.Host.Sockets(p.Ctx, host.SocketQuery{Network: "tcp", Port: port, States: []host.State{host.BoundInactive}})
+	_, err := p.Host.Sockets(p.Ctx, host.SocketQuery{Network: "tcp", Port: port, States: []host.State{host.BoundInactive}})
 	if !errors.Is(err, host.ErrUnsupported) {
 		return nil
 	}
@@ -109,8 +97,8 @@ func unlisted(p *diagnose.Pass) error {
 	return nil
 }
 
-// bindsOnly searches all descriptors for a socket that is in no table and has
-// the port.
+// bindsOnly searches the descriptors of this namespace's processes for a socket
+// that is in no table and has the port.
 func bindsOnly(p *diagnose.Pass) *host.Process {
 	holders, err := p.Host.Holders(p.Ctx, host.HolderQuery{})
 	if err != nil {
@@ -126,10 +114,10 @@ func bindsOnly(p *diagnose.Pass) *host.Process {
 	for _, list := range holders.BySocket {
 		for _, h := range list[:1] {
 			options, err := p.Host.SocketOptions(p.Ctx, h.PID, h.FD)
-			if err != nil || options.Local.Port() != p.Flow.Port() {
+			if err != nil || options.Local.Port() != p.Flow.Port() || options.Accepting {
 				continue
 			}
-			if proc, err := p.Host.Process(p.Ctx, h.PID); err == nil {
+			if proc, err := p.Host.Process(p.Ctx, h.PID); err == nil && proc.NetNS == p.Info.NetNS {
 				return &proc
 			}
 		}
@@ -138,19 +126,4 @@ func bindsOnly(p *diagnose.Pass) *host.Process {
 		p.Limit(host.Limit{What: "which process has bound the port", Why: fmt.Sprintf("the descriptors of %d processes can't be read", holders.Unreadable), Needs: "root or CAP_SYS_PTRACE"})
 	}
 	return nil
-}
-
-// excludedCause tells of a range that Windows gives to nobody who asks for a
-// port by number.
-func excludedCause(p *diagnose.Pass, r host.PortRange) diagnose.Cause {
-	c := diagnose.Cause{Code: "port-excluded", Outcome: diagnose.InUse, Also: []diagnose.Outcome{diagnose.Denied},
-		Culprit:  &diagnose.Culprit{Kind: "kernel", Name: "excluded port range", Value: fmt.Sprintf("%d-%d", r.First, r.Last)},
-		Evidence: []diagnose.Evidence{{Source: "netsh int ipv4 show excludedportrange", What: p.Flow.Network, Value: fmt.Sprintf("%d-%d", r.First, r.Last)}},
-		Title:    fmt.Sprintf("Windows keeps ports %d to %d for itself (excluded port range).", r.First, r.Last)}
-	if !r.Administered {
-		c.Title += " Mostly Hyper-V or its NAT service (winnat) asked for them."
-		c.Fixes = []diagnose.Fix{{Title: "restart winnat, which asks for other ranges then", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Bound, Risk: "medium",
-			Commands: [][]string{{"net", "stop", "winnat"}, {"net", "start", "winnat"}}}}
-	}
-	return c
 }

@@ -186,3 +186,18 @@ func TestArgument(t *testing.T) {
 		}
 	}
 }
+
+func FuzzBindRule(f *testing.F) {
+	for _, seed := range []string{"any", "ipv4:tcp:80", "ipv6:udp:1-65535", "tcp", ":::", "9-1", "ipv4:any:80:80"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, what string) {
+		flow := &diagnose.Flow{Network: "tcp", Destination: netip.MustParseAddrPort("127.0.0.1:80")}
+		if got := deniedBy([]string{"deny " + what, "allow any"}, flow); got != "" {
+			t.Errorf("%q denies what is allowed", got)
+		}
+		if bindRuleCovers(what, flow) && !bindRuleCovers(what+":any", flow) {
+			t.Errorf("%q covers less with any", what)
+		}
+	})
+}
