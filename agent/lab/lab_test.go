@@ -4,8 +4,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -100,6 +102,42 @@ func runScenario(ctx context.Context, t *testing.T, l *Lab, s *Scenario) {
 		t.Errorf("%s\n%s", strings.Join(wrong, "\n"), log)
 	} else if testing.Verbose() {
 		t.Logf("%v\n%s", time.Since(started).Round(time.Millisecond), log)
+	}
+}
+
+// A scenario that goes wrong in the middle leaves nothing behind either.
+func TestLeavesNothing(t *testing.T) {
+	l, err := New(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := Parse("test", "broken", `# It stops halfway, with daemons, stopped processes, mounts and namespaces about
+host here
+start here one sleep 1000
+start here two sleep 1000
+run here kill -STOP $two
+run here sh -c 'setsid sleep 1000 & mkdir /run/m && mount -t tmpfs t /run/m && ip netns add blue'
+run here false
+ask here 80
+  status ok
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, log := l.Run(t.Context(), s)
+	if len(wrong) != 1 || !strings.Contains(wrong[0], "line 7: here$ false: exit status 1") {
+		t.Errorf("want the failed command alone, got %q\n%s", wrong, log)
+	}
+	for _, leak := range l.Leaks() {
+		t.Errorf("left behind: %s", leak)
+	}
+	if _, err := os.Stat(l.tmp + "/test-broken"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the scenario's directory is still there: %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	markerName   = "PORTWHY_LAB"
 	cgroupPrefix = "pw-lab-"
+	tmpPrefix    = "portwhy-lab-"
 	scenarioTime = 90 * time.Second
 	commandTime  = 40 * time.Second
 	waitTime     = 20 * time.Second

@@ -20,7 +20,7 @@ import (
 // Binaries named by PORTWHY_BIN and FAULT_BIN are taken instead of new ones.
 // Close removes all of it.
 func New(ctx context.Context, data string) (*Lab, error) {
-	tmp, err := os.MkdirTemp("", "portwhy-lab-")
+	tmp, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", tmpPrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -63,24 +63,35 @@ func (l *Lab) build(ctx context.Context) error {
 	return nil
 }
 
-// sweep removes the control groups of runs that were killed; all else of them
-// went with their processes.
+// sweep removes the control groups and directories of runs that were killed; all
+// else of them went with their processes.
 func (l *Lab) sweep() error {
-	groups, err := filepath.Glob(filepath.Join(l.cgroups, cgroupPrefix+"*"))
-	if err != nil || l.cgroups == "" {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tmpPrefix+"*"))
+	if err != nil {
 		return err
 	}
-	for _, g := range groups {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(g), cgroupPrefix), "-")
-		n, err := strconv.Atoi(pid)
-		if err != nil || !errors.Is(unix.Kill(n, 0), unix.ESRCH) {
-			continue
-		}
-		if err := removeGroup(g); err != nil {
-			return err
+	for _, d := range dirs {
+		if abandoned(d, tmpPrefix) {
+			err = errors.Join(err, os.RemoveAll(d))
 		}
 	}
-	return nil
+	if l.cgroups == "" {
+		return err
+	}
+	groups, globErr := filepath.Glob(filepath.Join(l.cgroups, cgroupPrefix+"*"))
+	for _, g := range groups {
+		if abandoned(g, cgroupPrefix) {
+			err = errors.Join(err, removeGroup(g))
+		}
+	}
+	return errors.Join(err, globErr)
+}
+
+// abandoned reports whether PREFIX-PID-… names a process that is no more.
+func abandoned(path, prefix string) bool {
+	pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), prefix), "-")
+	n, err := strconv.Atoi(pid)
+	return err == nil && errors.Is(unix.Kill(n, 0), unix.ESRCH)
 }
 
 // Leaks lists what the run has left on the machine: processes, mounts, groups.
