@@ -26,7 +26,7 @@ const (
 )
 
 // near yields ports to have instead, the most alike first: the next ones of
-// the same ten, the same ending in the next thousands, then what follows.
+// the same ten, the same ending in other thousands, then what follows.
 func near(port uint16) iter.Seq[uint16] {
 	return func(yield func(uint16) bool) {
 		seen := map[int]bool{int(port): true, 0: true}
@@ -43,17 +43,17 @@ func near(port uint16) iter.Seq[uint16] {
 				return
 			}
 		}
-		for i := 1; i <= 3; i++ {
-			if !try(asked + 1000*i) {
-				return
-			}
-		}
 		if asked < 1024 {
 			// 80 becomes 8080, 443 8443: what people take where they lack the right.
-			for _, n := range []int{8000 + asked, 8000 + asked%100} {
+			for n := 8000 + asked; n <= 8000+asked+offered; n++ {
 				if !try(n) {
 					return
 				}
+			}
+		}
+		for i := 1; i <= 3; i++ {
+			if !try(asked + 1000*i) {
+				return
 			}
 		}
 		for n := asked + 1; n <= asked+nearby; n++ {
