@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -22,10 +24,12 @@ var reportForms = []string{"text", "json", "yaml", "markdown", "nagios"}
 type diagnoseFlags struct {
 	trace   bool
 	payload string
+	from    string
 }
 
 func (d *diagnoseFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.trace, "trace", false, "show every check with all that it saw")
+	cmd.Flags().StringVar(&d.from, "from", "", "could `ADDR[%IF]` reach the target on this host? Nothing is sent")
 	cmd.Flags().StringVar(&d.payload, "payload", "", "send this `TEXT` to a UDP target; \\n and \\x00 as in Go")
 }
 
@@ -56,11 +60,14 @@ func (s *session) diagnose(cmd *cobra.Command, args []string, d diagnoseFlags) e
 	if err != nil {
 		return err
 	}
+	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Payload: payload, Version: s.build().Version}
+	if o.From, o.FromDevice, err = parseFrom(d.from); err != nil {
+		return err
+	}
 	h, err := s.open()
 	if err != nil {
 		return err
 	}
-	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Payload: payload, Version: s.build().Version}
 	reports, err := s.runAll(cmd.Context(), h, targets, o)
 	if err != nil {
 		return err
@@ -92,7 +99,7 @@ const maxParallel = 16
 func (s *session) runAll(ctx context.Context, h host.Host, targets []diagnose.Target, o diagnose.Options) ([]*diagnose.Report, error) {
 	reports := make([]*diagnose.Report, len(targets))
 	errs := make([]error, len(targets))
-	panics := make([]any, len(targets))
+	panics := make([]*caught, len(targets))
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, maxParallel)
 	for i, t := range targets {
@@ -100,7 +107,9 @@ func (s *session) runAll(ctx context.Context, h host.Host, targets []diagnose.Ta
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() {
-				panics[i] = recover()
+				if v := recover(); v != nil {
+					panics[i] = &caught{v, debug.Stack()}
+				}
 				<-slots
 				close(done)
 			}()
@@ -148,4 +157,21 @@ func (s *session) render(reports []*diagnose.Report, trace bool) error {
 		return s.print(render.Nagios(reports))
 	}
 	return s.print(render.Text(reports, render.TextOptions{Width: s.width(), Color: s.colored(), Checks: s.verbose, Trace: trace}))
+}
+
+// parseFrom understands ADDR[%IF] of --from; the zone of an IPv6 address is its
+// device.
+func parseFrom(text string) (addr netip.Addr, device string, err error) {
+	if text == "" {
+		return addr, "", nil
+	}
+	ip, device, zoned := strings.Cut(text, "%")
+	addr, err = netip.ParseAddr(ip)
+	switch {
+	case err != nil || addr.IsUnspecified() || addr.IsMulticast():
+		return addr, "", usage("--from %q: want the address of one host, as in 10.0.0.9 or fe80::1%%eth0", text)
+	case zoned && (device == "" || len(device) > 15 || strings.ContainsAny(device, "/ %")):
+		return addr, "", usage("--from %q: %q is no device", text, device)
+	}
+	return addr.Unmap(), device, nil
 }

@@ -34,10 +34,24 @@ func TestMain(m *testing.M) {
 			p := cli.New("v0.0.0-test")
 			p.Open = func(string) (host.Host, error) { panic("open: \x1b[31mred\nnext") }
 			p.Checks = []*diagnose.Check{{ID: "buggy", Doc: "a bug", For: diagnose.AskConnect,
-				Run: func(*diagnose.Pass) error { var none *diagnose.Flow; _ = none.Network; return nil }}}
+				Run: failsBadly}}
+			os.Exit(p.Run(context.Background(), os.Args[1:]))
+		},
+		// And one that fails where no handler is.
+		"portwhy-lost": func() {
+			p := cli.New("v0.0.0-test")
+			p.Open = func(string) (host.Host, error) {
+				go func() { panic("lost") }()
+				select {}
+			}
 			os.Exit(p.Run(context.Background(), os.Args[1:]))
 		},
 	})
+}
+
+func failsBadly(*diagnose.Pass) error {
+	var none *diagnose.Flow
+	return errors.New(none.Network)
 }
 
 func TestScripts(t *testing.T) {
