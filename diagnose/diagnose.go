@@ -138,11 +138,10 @@ func (r *run) resolve() {
 	case t.AnyHost && r.options.From.IsValid():
 		// The address that the far end most likely uses is the one this host
 		// would answer it from.
-		back, err := r.host.RouteTo(r.ctx, host.RouteQuery{Destination: r.options.From})
-		if err != nil || !back.Source.IsValid() {
-			r.limit(host.Limit{What: "which address " + r.options.From.String() + " would use", Why: "there is no way back to it", Needs: "ask for ADDRESS:PORT"})
+		if a := r.ownAddress(); a.IsValid() {
+			r.resolution = host.Resolution{Source: "literal", Addresses: []netip.Addr{a}}
 		} else {
-			r.resolution = host.Resolution{Source: "literal", Addresses: []netip.Addr{back.Source}}
+			r.limit(host.Limit{What: "which address " + r.options.From.String() + " would use", Why: "this host has none of its family but loopback", Needs: "ask for ADDRESS:PORT"})
 		}
 	default:
 		res, err := r.host.Resolve(r.ctx, t.Host)
@@ -164,6 +163,26 @@ func (r *run) resolve() {
 	if len(addrs) == 0 {
 		r.flows = []*Flow{{Network: t.Network, Observed: &Observed{Outcome: Unresolved}}}
 	}
+}
+
+// ownAddress is the address by which the far end most likely knows this host:
+// the one it would be answered from, else the first of the inbound device.
+func (r *run) ownAddress() netip.Addr {
+	from := r.options.From
+	if back, err := r.host.RouteTo(r.ctx, host.RouteQuery{Destination: from}); err == nil && back.Errno == "" && back.Source.IsValid() {
+		return back.Source
+	}
+	addrs, err := r.host.Addresses(r.ctx)
+	if err != nil {
+		return netip.Addr{}
+	}
+	for _, a := range addrs {
+		ip := a.Prefix.Addr()
+		if ip.Is4() == from.Is4() && !ip.IsLoopback() && (r.options.FromDevice == "" || a.Device == r.options.FromDevice) {
+			return ip
+		}
+	}
+	return netip.Addr{}
 }
 
 func (r *run) phase(when Phase) {

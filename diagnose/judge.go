@@ -25,6 +25,12 @@ func (r *run) judge() *Report {
 	if t.AnyHost && r.options.Question == AskBind {
 		rep.Target.Host = "*"
 	}
+	if r.options.From.IsValid() {
+		rep.From = r.options.From.String()
+		if t.AnyHost && len(rep.Target.Addresses) > 0 {
+			rep.Target.Host = rep.Target.Addresses[0].String()
+		}
+	}
 	if rep.Target.Addresses == nil {
 		rep.Target.Addresses = []netip.Addr{}
 	}

@@ -20,14 +20,16 @@ type Report struct {
 	Host       HostSummary  `json:"host"`
 	Question   Question     `json:"question"`
 	Target     TargetReport `json:"target"`
-	Flows      []FlowReport `json:"flows"`
-	Outcome    Outcome      `json:"outcome"`
-	Status     Status       `json:"status"`
-	RootCause  *Cause       `json:"root_cause"`
-	Causes     []Cause      `json:"causes"`
-	Findings   []Finding    `json:"findings"`
-	Fixes      []Fix        `json:"fixes"`
-	Limits     []host.Limit `json:"limits"`
+	// From is the far end whose way in is predicted, for --from.
+	From      string       `json:"from,omitempty"`
+	Flows     []FlowReport `json:"flows"`
+	Outcome   Outcome      `json:"outcome"`
+	Status    Status       `json:"status"`
+	RootCause *Cause       `json:"root_cause"`
+	Causes    []Cause      `json:"causes"`
+	Findings  []Finding    `json:"findings"`
+	Fixes     []Fix        `json:"fixes"`
+	Limits    []host.Limit `json:"limits"`
 	// FreePorts are offered by bind when the port asked for can't be had.
 	FreePorts []uint16 `json:"free_ports,omitempty"`
 	// Server is who answers or holds the port when all is well.

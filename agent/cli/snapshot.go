@@ -12,24 +12,34 @@ import (
 )
 
 func newSnapshot(s *session) *cobra.Command {
-	var force bool
+	var r recordFlags
 	cmd := &cobra.Command{
 		Use:   "snapshot FILE [TARGET...]",
 		Short: "Record this host's facts, to be diagnosed elsewhere with --snapshot",
 		Long: `snapshot writes what can be read of this host into FILE (- is stdout), readable by
 you alone. With targets, it diagnoses them and records what their probes saw, so
-that the recording gives the same answer. It holds names, command lines and
+that the recording gives the same answer; with --bind their ports are bound for a
+moment, too, as the bind command does. It holds names, command lines and
 addresses of this host: look through it before you hand it on.`,
 		Example: "  portwhy snapshot host.json db1:5432\n  portwhy --snapshot host.json db1:5432",
 		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return s.record(cmd, args[0], args[1:], force) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return s.record(cmd, args[0], args[1:], r) },
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it is there")
+	cmd.Flags().BoolVar(&r.force, "force", false, "replace FILE if it is there")
+	cmd.Flags().BoolVar(&r.bind, "bind", false, "try to bind the targets and record that, instead of connecting")
+	cmd.Flags().StringVar(&r.user, "user", "", "with --bind: as the user `NAME|UID`")
+	cmd.Flags().StringVar(&r.from, "from", "", "record what the way in from `ADDR[%IF]` needs")
 	outputs(cmd, "text")
 	return cmd
 }
 
-func (s *session) record(cmd *cobra.Command, path string, args []string, force bool) error {
+// recordFlags are how a snapshot is made.
+type recordFlags struct {
+	force, bind bool
+	user, from  string
+}
+
+func (s *session) record(cmd *cobra.Command, path string, args []string, r recordFlags) error {
 	if s.snapshot != "" {
 		return usage("--snapshot: a recording is made of a live host")
 	}
@@ -41,8 +51,15 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, force b
 		}
 		targets[i] = t
 	}
+	if r.user != "" && !r.bind {
+		return usage("--user goes with --bind")
+	}
+	from, device, err := parseFrom(r.from)
+	if err != nil {
+		return err
+	}
 	if path != "-" {
-		if err := mayWrite(path, force); err != nil {
+		if err := mayWrite(path, r.force); err != nil {
 			return usage("snapshot %s: %w", path, err)
 		}
 	}
@@ -53,12 +70,19 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, force b
 	ctx := cmd.Context()
 	recorder := replay.Record(h)
 	version := s.build().Version
-	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Version: version}
+	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe || r.bind, Timeout: s.timeout, Version: version, From: from, FromDevice: device}
 	if _, err := s.runAll(ctx, recorder, targets, o); err != nil {
 		return err
 	}
-	// What a bind would need to know is recorded, too; it is not tried.
-	o.Question, o.NoProbe = diagnose.AskBind, true
+	// What a bind would need to know is recorded, too, and tried only if asked.
+	o = diagnose.Options{Question: diagnose.AskBind, NoProbe: s.noProbe || !r.bind, Timeout: s.timeout, Version: version}
+	if r.user != "" {
+		uid, err := userID(cmd, recorder, r.user)
+		if err != nil {
+			return err
+		}
+		o.UID = &uid
+	}
 	if _, err := s.runAll(ctx, recorder, targets, o); err != nil {
 		return err
 	}
@@ -72,7 +96,7 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, force b
 	if path == "-" {
 		return s.print(doc.Bytes())
 	}
-	if err := writePrivate(path, doc.Bytes(), force); err != nil {
+	if err := writePrivate(path, doc.Bytes(), r.force); err != nil {
 		return usage("snapshot %s: %w", path, err)
 	}
 	return s.print(fmt.Appendf(nil, "Wrote %s (%d kB). It holds names, command lines and addresses of this host: look through it before you hand it on.\n",

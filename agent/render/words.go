@@ -15,9 +15,12 @@ import (
 const maxSubject = 80
 
 // subject names what was asked about: localhost:5432/tcp, /run/x.sock,
-// https://host/path. It is not escaped.
+// https://host/path, 10.0.0.9 -> 10.0.0.5:8080/tcp. It is not escaped.
 func subject(r *diagnose.Report) string {
 	t := r.Target
+	if r.From != "" {
+		return r.From + " -> " + net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))) + "/" + t.Network
+	}
 	if t.Network == "unix" {
 		return t.Path
 	}

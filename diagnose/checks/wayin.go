@@ -86,7 +86,7 @@ func stopReply(p *diagnose.Pass, back host.Route) {
 					text += " " + tableName(r.Table)
 				}
 				evidence = append(evidence, diagnose.Evidence{Source: "RTM_GETRULE", What: "policy rule", Value: text})
-				c.Culprit.Key = text
+				c.Culprit.Text = text
 				c.Title = fmt.Sprintf("The packet arrives, but the policy rule %q sends the answer to %s nowhere (%s).", text, f.From, routeText(back))
 				break
 			}

@@ -74,8 +74,8 @@ func (h *Host) Namespaces(ctx context.Context) (host.NamespaceList, error) {
 	})
 	if unreadable > 0 {
 		list.Limits = append(list.Limits, host.Limit{
-			What:  fmt.Sprintf("the network namespaces of %d processes", unreadable),
-			Why:   "other users' processes don't show theirs",
+			What:  "the network namespace of " + processCount(unreadable),
+			Why:   "the kernel shows a process's namespaces only to who may trace it",
 			Needs: "root, or CAP_SYS_PTRACE",
 		})
 	}
@@ -219,4 +219,11 @@ func processBrief(pid int) (name, container string) {
 		container = parseMembership(b).container
 	}
 	return name, container
+}
+
+func processCount(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
