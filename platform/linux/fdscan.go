@@ -17,7 +17,7 @@ import (
 // question for an owner: the time is the kernel's, in one readlink for each
 // descriptor, so nothing is allocated per descriptor. Each goroutine has its own.
 type fdScanner struct {
-	wanted map[uint64]struct{} // nil: all sockets
+	wanted *inodeSet // nil: all sockets
 	found  []heldSocket
 	// describe, if set, tells of a holder what can be read beside its
 	// descriptors; described is what it told.
@@ -162,10 +162,8 @@ func (s *fdScanner) readEntries(dir, pid int, b []byte) (denied bool) {
 		if !ok {
 			continue
 		}
-		if s.wanted != nil {
-			if _, ok := s.wanted[inode]; !ok {
-				continue
-			}
+		if s.wanted != nil && !s.wanted.has(inode) {
+			continue
 		}
 		s.found = append(s.found, heldSocket{inode: inode, pid: pid, fd: fd})
 	}

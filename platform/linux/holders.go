@@ -57,7 +57,7 @@ func (h *Host) Holders(ctx context.Context, q host.HolderQuery) (host.Holders, e
 // search is one search for holders.
 type search struct {
 	early  bool
-	wanted map[uint64]struct{}
+	wanted *inodeSet
 	seen   map[int]bool // processes that were scanned; only if early
 	found  []heldSocket
 	denied int
@@ -76,17 +76,15 @@ func newSearch(q host.HolderQuery) *search {
 	if len(q.Inodes) == 0 {
 		return s
 	}
-	s.wanted = make(map[uint64]struct{}, len(q.Inodes))
-	for _, inode := range q.Inodes {
-		s.wanted[inode] = struct{}{}
-	}
-	// Sockets that are in the kernel only have no inode, and no holder.
-	delete(s.wanted, 0)
+	s.wanted = newInodeSet(q.Inodes)
 	if s.early {
 		s.seen = make(map[int]bool)
-		s.missing = make(map[uint64]struct{}, len(s.wanted))
-		for inode := range s.wanted {
-			s.missing[inode] = struct{}{}
+		s.missing = make(map[uint64]struct{}, len(q.Inodes))
+		for _, inode := range q.Inodes {
+			// Sockets that are in the kernel only have no inode, and no holder.
+			if inode != 0 {
+				s.missing[inode] = struct{}{}
+			}
 		}
 		s.done.Store(len(s.missing) == 0)
 	}
@@ -110,7 +108,16 @@ func (s *search) scan(ctx context.Context, list []int) error {
 		scanners[w].wanted, scanners[w].describe = s.wanted, s.describe
 		wait.Go(func() { errs[w] = s.work(ctx, &scanners[w], list, &next) })
 	}
-	wait.Wait()
+	done := make(chan struct{})
+	go func() {
+		wait.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done(): // a worker may wait for ever, as in Process
+		return ctx.Err()
+	}
 	for w := range workers {
 		if errs[w] != nil {
 			return errs[w]
@@ -239,7 +246,7 @@ func (s *search) result() host.Holders {
 		}
 		return cmp.Compare(a.fd, b.fd)
 	})
-	out := host.Holders{BySocket: make(map[uint64][]host.Holder), Unreadable: s.denied}
+	out := host.Holders{BySocket: make(map[uint64][]host.Holder, s.sockets()), Unreadable: s.denied}
 	if s.describe != nil {
 		out.Processes = make(map[int]host.Process, len(s.described))
 		for _, p := range s.described {
@@ -256,6 +263,17 @@ func (s *search) result() host.Holders {
 		}
 	}
 	return out
+}
+
+// sockets counts those that were found; s.found is in order.
+func (s *search) sockets() int {
+	n := 0
+	for i, f := range s.found {
+		if i == 0 || f.inode != s.found[i-1].inode {
+			n++
+		}
+	}
+	return n
 }
 
 // cgroupPIDs lists the processes in control groups of these ids.

@@ -39,8 +39,11 @@ func parseStat(b []byte) (stat, error) {
 		return stat{}, fmt.Errorf("stat %.80q: %w", b, errProcFormat)
 	}
 	s := stat{comm: host.Clean(b[open+1:last], commMax)}
-	f := bytes.Fields(b[last+1:])
-	if len(f) < 20 || len(f[0]) != 1 {
+	var f [20][]byte // the rest has more, but they are not needed
+	for i, rest := 0, b[last+1:]; i < len(f); i++ {
+		f[i], rest = cutField(rest)
+	}
+	if len(f[19]) == 0 || len(f[0]) != 1 {
 		return stat{}, fmt.Errorf("stat %.80q: %w", b, errProcFormat)
 	}
 	s.state = host.Clean(f[0], 4)
@@ -57,6 +60,19 @@ func parseStat(b []byte) (stat, error) {
 	}
 	s.ppid, s.kernelThread = int(ppid), flags&kernelThread != 0
 	return s, nil
+}
+
+// cutField splits the first field off b, empty at the end.
+func cutField(b []byte) (field, rest []byte) {
+	for len(b) > 0 && b[0] <= ' ' {
+		b = b[1:]
+	}
+	for i, c := range b {
+		if c <= ' ' {
+			return b[:i], b[i:]
+		}
+	}
+	return b, nil
 }
 
 // status is what is needed of proc_pid_status(5).
