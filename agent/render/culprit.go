@@ -30,7 +30,10 @@ func server(c *diagnose.Culprit) string {
 		about = append(about, "user "+c.User)
 	}
 	name := c.Name
-	if name == "" {
+	switch {
+	case name == "" && c.Kind == "socket" && c.User != "":
+		name = "a process of user " + c.User
+	case name == "":
 		name = c.Kind
 	}
 	if len(about) == 0 {
