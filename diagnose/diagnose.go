@@ -319,6 +319,9 @@ func (r *run) bind(f *Flow) {
 	if errno == "" {
 		f.Observed.Outcome = Bound
 	}
+	if errno == "EINVAL" {
+		f.Observed.Outcome = AddressUnavailable // a link-local address without its device
+	}
 	if b.SocketErrno == "EPERM" || b.SocketErrno == "EAFNOSUPPORT" && r.options.UID != nil {
 		f.Observed.Outcome = Denied
 	}

@@ -304,12 +304,14 @@ func (r *run) concludeGood(rep *Report, all []Cause) {
 		if f.works() || f.outcome() == Unknown {
 			continue
 		}
-		slow := f.Observed == nil || f.Observed.AfterUS > instant.Microseconds() || f.outcome().Good()
+		// A server that asks for all addresses wants each of them.
+		slow := f.bind && f.Addr().IsUnspecified() || f.Observed == nil || f.Observed.AfterUS > instant.Microseconds() || f.outcome().Good()
 		for _, c := range f.causes {
 			if !c.Explains {
 				continue
 			}
 			sev := SeverityNote
+			slow = slow && !(f.bind && c.Code == "ipv6-disabled")
 			if slow {
 				sev = SeverityWarning
 			}

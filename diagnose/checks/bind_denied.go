@@ -83,14 +83,13 @@ func lsmCause(p *diagnose.Pass, outcome diagnose.Outcome, evidence []diagnose.Ev
 		c.Ceiling = diagnose.Possible
 	default:
 		c.Title = fmt.Sprintf("A security module or a sandbox denies the %s: nothing else answers with EACCES here.", call)
-		c.Ceiling = diagnose.Possible
 	}
 	return c
 }
 
 var bindBPF = &diagnose.Check{
 	ID: "bind-bpf", Doc: "whether a BPF program on the control group denies the bind",
-	Codes: []string{"bind-denied-bpf", "socket-denied-seccomp"},
+	Codes: []string{"bind-denied-bpf", "bpf-cgroup-deny", "socket-denied-seccomp"},
 	For:   diagnose.AskBind, When: diagnose.Explain,
 	Run: runBindBPF,
 }
@@ -160,6 +159,9 @@ func bindBPFCause(p *diagnose.Pass, prog host.Program) diagnose.Cause {
 		Title:    fmt.Sprintf("The BPF program %q (id %d, %s on cgroup %s) denies it.", prog.Name, prog.ID, prog.Attach, prog.Cgroup)}
 	if prog.Constant != nil {
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "bpf(2)", What: "instructions", Value: fmt.Sprintf("always return %d", *prog.Constant)})
+	}
+	if strings.Contains(strings.ToLower(prog.Attach), "sock_create") {
+		c.Code = "bpf-cgroup-deny" // it denies every socket, not this bind
 	}
 	u, ok := callersUnit(p)
 	rule := ""

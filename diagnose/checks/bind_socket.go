@@ -56,8 +56,17 @@ func runBindSocket(p *diagnose.Pass) error {
 	}
 	c := diagnose.Cause{Code: "socket-denied-seccomp", Outcome: outcome, Culprit: &diagnose.Culprit{Kind: "kernel", Name: "seccomp"},
 		Evidence: append(evidence, diagnose.Evidence{Source: "/proc/self/status", What: "Seccomp", Value: fmt.Sprint(p.Info.Seccomp)}),
-		Title:    fmt.Sprintf("A system call filter (seccomp) keeps this process from making %s sockets.", family(f)),
-		Doubt:    "which of the filters decides can't be read", Ceiling: diagnose.Likely}
+		Title:    fmt.Sprintf("A system call filter (seccomp) keeps this process from making %s sockets.", family(f))}
+	if errno == "EPERM" {
+		programs, err := p.Host.Programs(p.Ctx, p.Info.Cgroup)
+		switch {
+		case slices.ContainsFunc(programs.List, func(prog host.Program) bool { return strings.Contains(strings.ToLower(prog.Attach), "sock_create") }):
+			p.Skip("a BPF program on the control group decides")
+			return nil
+		case err != nil || len(programs.Limits) > 0:
+			c.Doubt, c.Ceiling = "BPF programs on the control group could do the same and can't be listed", diagnose.Likely
+		}
+	}
 	if p.Info.Seccomp == 0 {
 		c.Title = fmt.Sprintf("The kernel lets this process make no %s socket (%s).", family(f), errno)
 		c.Doubt, c.Ceiling = "no system call filter is set, so another mechanism decides", diagnose.Possible

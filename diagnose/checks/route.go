@@ -31,7 +31,8 @@ func runRoute(p *diagnose.Pass) error {
 			dst = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		}
 	}
-	q := host.RouteQuery{Destination: dst.WithZone(""), OutDevice: dst.Zone()}
+	// Policy rules may select by protocol and port (ip-rule(8)).
+	q := host.RouteQuery{Destination: dst.WithZone(""), OutDevice: dst.Zone(), Protocol: protocolNumber[f.Network], DestinationPort: f.Port()}
 	r, err := p.Host.RouteTo(p.Ctx, q)
 	if err != nil {
 		// Without a route the family decides: loopback is always this host.

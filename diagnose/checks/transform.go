@@ -64,7 +64,7 @@ func selects(t host.Transform, f *diagnose.Flow) bool {
 	if t.Destination.IsValid() && t.Destination.Addr().Is4() != f.Addr().Is4() {
 		return false
 	}
-	if t.Protocol != 0 && t.Protocol != map[string]int{"tcp": 6, "udp": 17}[f.Network] {
+	if t.Protocol != 0 && t.Protocol != protocolNumber[f.Network] {
 		return false
 	}
 	return (t.DestinationPort == 0 || t.DestinationPort == f.Port()) && t.SourcePort == 0
@@ -77,3 +77,6 @@ func transformText(t host.Transform) string {
 	}
 	return s
 }
+
+// protocolNumber is what IP calls the transports (RFC 790 and successors).
+var protocolNumber = map[string]int{"tcp": 6, "udp": 17}

@@ -30,7 +30,8 @@ func routeIn(p *diagnose.Pass, out host.Route) error {
 			}
 		}
 	}
-	if f.Inbound != "" && f.Inbound != "lo" {
+	lost := back.Errno != "" || back.Type == "blackhole" || back.Type == "unreachable" || back.Type == "prohibit"
+	if f.Inbound != "" && f.Inbound != "lo" && !lost {
 		in, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound})
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ func routeIn(p *diagnose.Pass, out host.Route) error {
 			return nil
 		}
 	}
-	if back.Errno != "" || back.Type == "blackhole" || back.Type == "unreachable" || back.Type == "prohibit" {
+	if lost {
 		stopReply(p, back)
 		return nil
 	}
