@@ -174,9 +174,8 @@ func compareFields(what string, want map[string]string, got map[string]any, miss
 	}
 }
 
-// Same says in what a recording's answer differs from the live one. Without an
-// observation in it, it can be less sure.
-func (a *Answer) Same(b *Answer, observed bool) []string {
+// Same says in what a recording's answer differs from the live one.
+func (a *Answer) Same(b *Answer) []string {
 	var wrong []string
 	compare := func(what, x, y string) {
 		if x != y {
@@ -192,9 +191,7 @@ func (a *Answer) Same(b *Answer, observed bool) []string {
 	c1, p1 := code(a)
 	c2, p2 := code(b)
 	compare("the root cause", c1, c2)
-	if observed {
-		compare("its confidence", p1, p2)
-	}
+	compare("its confidence", p1, p2)
 	compare("the outcome", a.Outcome, b.Outcome)
 	compare("the status", a.Status, b.Status)
 	return wrong

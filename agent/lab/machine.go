@@ -162,7 +162,7 @@ func (m *machine) command(ctx context.Context, o Options, name string, argv []st
 	}
 	cmd := exec.CommandContext(ctx, "nsenter", append(append(args, "--"), m.expand(argv)...)...)
 	cmd.Env = m.env(o.Env)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 300 * time.Millisecond
 	return cmd
 }
 

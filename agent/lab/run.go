@@ -137,7 +137,7 @@ func (r *run) foreground(ctx context.Context, m *machine, o Options, argv []stri
 	var stderr output
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // a daemon that it left may keep the pipe open
 		return string(out), fmt.Errorf("%s$ %s: %w: %s%s", m.Name, strings.Join(argv, " "), err, out, &stderr)
 	}
 	return strings.TrimSpace(string(out)), nil
@@ -317,10 +317,19 @@ func without(args []string, option string) []string {
 }
 
 // questionOf is what portwhy snapshot takes of a question: the target and the
-// options that hold everywhere. It records what both commands need.
+// options, and that it is about a bind.
 func questionOf(args []string) []string {
-	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "diagnose" || a == "bind" })
-	return without(args, "--user")
+	var of []string
+	for _, a := range args {
+		switch a {
+		case "diagnose":
+		case "bind":
+			of = append(of, "--bind")
+		default:
+			of = append(of, a)
+		}
+	}
+	return of
 }
 
 func (m *machine) expandFields(f map[string]string) map[string]string {
@@ -340,9 +349,7 @@ func (r *run) replay(ctx context.Context, wrong *[]string) {
 			*wrong = append(*wrong, line+err.Error())
 			continue
 		}
-		// A snapshot never tries to bind, so that nothing is observed then.
-		tried := !slices.Contains(a.step.Args, "bind")
-		differences := a.live.Same(again, tried)
+		differences := a.live.Same(again)
 		for _, w := range differences {
 			*wrong = append(*wrong, line+w)
 		}
