@@ -158,7 +158,7 @@ func (h *Host) lookup(ctx context.Context, local, remote netip.AddrPort) (host.S
 		if err != nil {
 			return err
 		}
-		s, err = parseInetDiag(unix.IPPROTO_TCP, replies[0].data)
+		err = parseInetDiag(&s, unix.IPPROTO_TCP, replies[0].data)
 		found = err == nil && s.State != host.Listen && s.Local.Port() == local.Port() && s.Remote.Port() == remote.Port()
 		return err
 	})

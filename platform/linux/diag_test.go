@@ -60,7 +60,8 @@ func TestParseInetDiag(t *testing.T) {
 		{"attribute beyond the end", diagReply([]byte{99, 0, 1, 0}), host.Socket{}, true},
 		{"half an attribute", diagReply([]byte{4}), host.Socket{}, true},
 	} {
-		got, err := parseInetDiag(unix.IPPROTO_TCP, c.in)
+		var got host.Socket
+		err := parseInetDiag(&got, unix.IPPROTO_TCP, c.in)
 		if c.bad != (err != nil) || !c.bad && got != c.want {
 			t.Errorf("%s: got %+v, %v; want %+v", c.name, got, err, c.want)
 		}
@@ -72,7 +73,8 @@ func FuzzInetDiag(f *testing.F) {
 	f.Add(diagReply(diagAttribute(inetDiagSkV6Only, 1), diagAttribute(inetDiagInfo, make([]byte, 240)...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
-			if s, err := parseInetDiag(protocol, b); err == nil && (s.State == "" || !s.Local.Addr().IsValid()) {
+			var s host.Socket
+			if err := parseInetDiag(&s, protocol, b); err == nil && (s.State == "" || !s.Local.Addr().IsValid()) {
 				t.Errorf("%x: %+v", b, s)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -133,27 +134,49 @@ func (h *Host) inetSockets(ctx context.Context, list []host.Socket, kind uint16,
 		return list, nil
 	}
 	start := len(list)
+	if q.Port == 0 && q.RemotePort == 0 {
+		list = slices.Grow(list, h.socketsInUse(protocol))
+	}
 	err := h.diagDump(ctx, kind, request,
 		func() { list = list[:start] },
 		func(b []byte) error {
-			s, err := parseInetDiag(protocol, b)
-			if err != nil {
+			// It is read where it stays: lists are long and sockets are large.
+			list = append(list, host.Socket{})
+			s := &list[len(list)-1]
+			if err := parseInetDiag(s, protocol, b); err != nil {
 				return err
 			}
-			if q.Match(s) {
-				s.NetNS = h.netns
-				if len(list) == cap(list) {
-					// append would grow a long list by a quarter at a time.
-					list = slices.Grow(list, max(16, len(list)))
-				}
-				list = append(list, s)
+			if !q.Match(*s) {
+				list = list[:len(list)-1]
 			}
+			s.NetNS = h.netns
 			return nil
 		})
 	if err != nil {
 		return list[:start], fmt.Errorf("list %s sockets by sock_diag: %w", inetName(protocol), err)
 	}
 	return list, nil
+}
+
+// socketsInUse is about how many sockets of a protocol this namespace has, to
+// make room for them at once. A list of listeners needs less than that, so it is
+// bounded.
+func (h *Host) socketsInUse(protocol uint8) int {
+	counters := make(map[string]int64)
+	_ = h.inNamespace(func() error {
+		for _, file := range []string{"sockstat", "sockstat6"} {
+			b, err := readSmall("/proc/thread-self/net/" + file)
+			if err == nil {
+				err = parseSockstat(b, counters)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	name := "Sockstat." + strings.ToUpper(inetName(protocol))
+	return int(min(max(counters[name+".inuse"], 0)+max(counters[name+"6.inuse"], 0), 1<<16))
 }
 
 func inetName(protocol uint8) string {
@@ -163,43 +186,42 @@ func inetName(protocol uint8) string {
 	return "tcp"
 }
 
-// parseInetDiag reads struct inet_diag_msg and its attributes.
-func parseInetDiag(protocol uint8, b []byte) (host.Socket, error) {
+// parseInetDiag reads struct inet_diag_msg and its attributes into s, which is
+// zero.
+func parseInetDiag(s *host.Socket, protocol uint8, b []byte) error {
 	if len(b) < inetDiagMessage {
-		return host.Socket{}, fmt.Errorf("%w: inet_diag_msg of %d bytes", errBadDiag, len(b))
-	}
-	s := host.Socket{
-		Network:   inetName(protocol),
-		Interface: int(binary.NativeEndian.Uint32(b[40:])),
-		Cookie:    uint64(binary.NativeEndian.Uint32(b[44:])) | uint64(binary.NativeEndian.Uint32(b[48:]))<<32,
-		Queue:     binary.NativeEndian.Uint32(b[56:]),
-		Backlog:   binary.NativeEndian.Uint32(b[60:]),
-		UID:       binary.NativeEndian.Uint32(b[64:]),
-		Inode:     uint64(binary.NativeEndian.Uint32(b[68:])),
+		return fmt.Errorf("%w: inet_diag_msg of %d bytes", errBadDiag, len(b))
 	}
 	local, err := diagAddress(b[0], b[8:24])
 	if err != nil {
-		return host.Socket{}, err
+		return err
 	}
 	remote, err := diagAddress(b[0], b[24:40])
 	if err != nil {
-		return host.Socket{}, err
+		return err
 	}
-	s.Local = netip.AddrPortFrom(local, binary.BigEndian.Uint16(b[4:]))
-	s.Remote = netip.AddrPortFrom(remote, binary.BigEndian.Uint16(b[6:]))
 	state := b[1]
 	if int(state) >= len(tcpStates) || tcpStates[state] == "" {
-		return host.Socket{}, fmt.Errorf("%w: socket state %d", errBadDiag, state)
+		return fmt.Errorf("%w: socket state %d", errBadDiag, state)
 	}
+	s.Network = inetName(protocol)
 	s.State = tcpStates[state]
 	if protocol == unix.IPPROTO_TCP && s.State == host.Unconn {
 		// A closed TCP socket is in no other table than that of bound ports.
 		s.State = host.BoundInactive
 	}
+	s.Local = netip.AddrPortFrom(local, binary.BigEndian.Uint16(b[4:]))
+	s.Remote = netip.AddrPortFrom(remote, binary.BigEndian.Uint16(b[6:]))
+	s.Interface = int(binary.NativeEndian.Uint32(b[40:]))
+	s.Cookie = uint64(binary.NativeEndian.Uint32(b[44:])) | uint64(binary.NativeEndian.Uint32(b[48:]))<<32
+	s.Queue = binary.NativeEndian.Uint32(b[56:])
+	s.Backlog = binary.NativeEndian.Uint32(b[60:])
+	s.UID = binary.NativeEndian.Uint32(b[64:])
+	s.Inode = uint64(binary.NativeEndian.Uint32(b[68:]))
 	if b[2] == timerRetransmit || b[2] == timerProbe {
 		s.Retransmits = uint32(b[3])
 	}
-	return s, inetAttributes(&s, b[inetDiagMessage:])
+	return inetAttributes(s, b[inetDiagMessage:])
 }
 
 func inetAttributes(s *host.Socket, b []byte) error {

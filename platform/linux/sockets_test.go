@@ -162,6 +162,28 @@ func connectTo(t testing.TB, to netip.AddrPort) int {
 	return fd
 }
 
+func TestSocketsInUse(t *testing.T) {
+	h, err := Open(Options{NetNS: makeNetNS(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.inNamespace(func() error {
+		for range 3 {
+			testSocket{unix.AF_INET, unix.SOCK_STREAM, netip.MustParseAddrPort("127.0.0.1:0"), nil, "", 4}.open(t)
+			testSocket{unix.AF_INET6, unix.SOCK_STREAM, netip.MustParseAddrPort("[::1]:0"), nil, "", 4}.open(t)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.socketsInUse(unix.IPPROTO_TCP); n != 6 {
+		t.Errorf("%d TCP sockets in use, want 6", n)
+	}
+	if n := h.socketsInUse(unix.IPPROTO_UDP); n != 0 {
+		t.Errorf("%d UDP sockets in use, want none", n)
+	}
+}
+
 func TestSocketQueue(t *testing.T) {
 	h := openHost(t)
 	_, local := testSocket{unix.AF_INET, unix.SOCK_STREAM, netip.MustParseAddrPort("127.0.0.1:0"), nil, "", 4}.open(t)
