@@ -277,6 +277,9 @@ func (r *run) conclude(rep *Report, good bool) {
 		c := all[root]
 		rep.RootCause = &c
 		rep.Outcome = r.flows[c.flow].outcome()
+		if r.flows[c.flow].Observed == nil {
+			rep.Outcome = c.Outcome
+		}
 		rep.Causes = append([]Cause{c}, slices.Delete(slices.Clone(all), root, root+1)...)
 		rep.Status = Broken
 		if c.Confidence == Possible {

@@ -63,11 +63,11 @@ func Open(r io.Reader) (*Player, error) {
 		if a.Question == "" || len(a.Args) == 0 {
 			return nil, &FormatError{Why: fmt.Sprintf("answer %d has no question or no args", i+1)}
 		}
-		var args bytes.Buffer
-		if err := json.Compact(&args, a.Args); err != nil {
+		args, err := normal(a.Question, a.Args)
+		if err != nil {
 			return nil, &FormatError{Why: fmt.Sprintf("answer %d: args: %v", i+1, err)}
 		}
-		p.answers[key{a.View, a.Question, args.String()}] = a
+		p.answers[key{a.View, a.Question, args}] = a
 		found = found || a.View == 0 && a.Question == "info"
 	}
 	if !found {
@@ -78,6 +78,36 @@ func Open(r io.Reader) (*Player, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// normal writes recorded arguments as this version would, so that a recording
+// made before a query had some field, or by hand, still answers.
+func normal(question string, args json.RawMessage) (string, error) {
+	switch question {
+	case "sockets":
+		return again[host.SocketQuery](args)
+	case "holders":
+		return again[host.HolderQuery](args)
+	case "route-to":
+		return again[host.RouteQuery](args)
+	case "connect":
+		return again[host.ConnectQuery](args)
+	case "bind":
+		return again[host.BindQuery](args)
+	case "socket-options":
+		return again[descriptor](args)
+	}
+	var plain bytes.Buffer
+	err := json.Compact(&plain, args)
+	return plain.String(), err
+}
+
+func again[T any](args json.RawMessage) (string, error) {
+	var q T
+	if err := json.Unmarshal(args, &q); err != nil {
+		return "", err
+	}
+	return canonical(q), nil
 }
 
 func place(data []byte, err error) error {

@@ -98,10 +98,15 @@ func ask[T any](ctx context.Context, r *Recorder, question string, args any, liv
 }
 
 // canonical writes arguments so that equal questions are equal texts: no
-// argument holds a map, and encoding/json writes struct fields in order.
+// argument holds a map, and encoding/json writes struct fields in order. How
+// long an attempt might have lasted is no part of the question.
 func canonical(args any) string {
-	if args == nil {
+	switch q := args.(type) {
+	case nil:
 		return "null"
+	case host.ConnectQuery:
+		q.Timeout, q.Watch = 0, false
+		args = q
 	}
 	if s, ok := args.(string); ok && plain(s) {
 		return `"` + s + `"`

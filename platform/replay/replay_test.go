@@ -216,6 +216,25 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// An attempt is the same question whatever its time limit, and a recording from
+// before a query had all its fields still answers.
+func TestQuestionsOfOtherVersions(t *testing.T) {
+	p, err := Open(strings.NewReader(`{"schema":"portwhy.snapshot/v1","answers":[
+		{"view":0,"question":"info","args":null,"answer":{"OS":"linux"}},
+		{"view":0,"question":"connect","args":{"Network":"tcp","Address":"10.0.0.1:80","Timeout":1,"Gone":true},"answer":{"Errno":"ECONNREFUSED"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := host.ConnectQuery{Network: "tcp", Address: netip.MustParseAddrPort("10.0.0.1:80"), Timeout: 3e9, Watch: true}
+	if a, err := p.Connect(t.Context(), q); err != nil || a.Errno != "ECONNREFUSED" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	q.Speak = "tls"
+	if _, err := p.Connect(t.Context(), q); !errors.Is(err, host.ErrNotRecorded) {
+		t.Errorf("another question: %v", err)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"empty":        {"", "unexpected end"},
