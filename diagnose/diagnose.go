@@ -234,7 +234,8 @@ func LimitOf(what string, err error) host.Limit {
 // probe tries every flow that has a destination.
 func (r *run) probe() {
 	var wait sync.WaitGroup
-	for _, f := range r.flows {
+	panics := make([]any, len(r.flows))
+	for i, f := range r.flows {
 		if f.Network != "unix" && !f.Destination.IsValid() {
 			continue
 		}
@@ -243,6 +244,7 @@ func (r *run) probe() {
 		go func() {
 			defer wait.Done()
 			defer close(done)
+			defer func() { panics[i] = recover() }()
 			if r.options.Question == AskBind {
 				r.bind(f)
 			} else {
@@ -255,7 +257,10 @@ func (r *run) probe() {
 		}
 	}
 	wait.Wait()
-	for _, f := range r.flows {
+	for i, f := range r.flows {
+		if panics[i] != nil {
+			panic(panics[i]) // here it reaches the caller's handler
+		}
 		if f.Network != "unix" && !f.Destination.IsValid() {
 			continue
 		}

@@ -2,11 +2,11 @@
 
 // Command bench measures portwhy beside the tools that answer the same
 // questions, on a host with many processes and sockets that it builds itself:
-// in a network namespace of its own, which ends with it. Each command is run in
-// turns with the one it is compared with, so that a busy machine slows both, and
-// what counts is the ratio.
+// in network and pid namespaces of its own, so that it always measures the same
+// host, and nothing outlives it. Each command is run in turns with the one it is
+// compared with, so that a busy machine slows both; what counts is the ratio.
 //
-//	make build && go run ./agent/bench
+//	make bench
 //
 // It needs root. The exit status is 1 if a goal is not met.
 package main
@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"text/tabwriter"
@@ -33,15 +34,20 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.portwhy, "portwhy", "bin/portwhy", "the program to measure")
-	flag.IntVar(&o.processes, "processes", 2000, "processes of the large scene")
+	flag.IntVar(&o.processes, "processes", 2000, "processes of the large host")
 	flag.IntVar(&o.listeners, "listeners", 10, "TCP listeners of each process")
 	flag.IntVar(&o.files, "files", 10, "other descriptors of each process")
 	flag.IntVar(&o.pairs, "pairs", 7, "runs of each pair")
-	flag.BoolVar(&o.inside, "inside", false, "only measure the adapter within this process")
+	flag.BoolVar(&o.inside, "inside", false, "measure the adapter within this process instead")
 	flag.Parse()
-	// Namespaces belong to threads: all is done on the first one.
-	runtime.LockOSThread()
-	met, err := run(context.Background(), o)
+	met, err := false, error(nil)
+	if isolated() {
+		// Namespaces belong to threads: all is done on the first one.
+		runtime.LockOSThread()
+		met, err = run(context.Background(), o)
+	} else {
+		met, err = isolate()
+	}
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -60,29 +66,39 @@ func run(ctx context.Context, o options) (met bool, err error) {
 			return false, fmt.Errorf("the program to measure (make build): %w", err)
 		}
 	}
-	if err := ownNamespace(); err != nil {
+	if err := furnish(); err != nil {
 		return false, err
 	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer out.Flush()
 	met = true
 	if !o.inside {
-		fmt.Fprintf(out, "small host: %d processes\n", countProcesses())
-		ok, err := small(out, o)
-		if err != nil {
+		if met, err = runSmall(out, o); err != nil {
 			return false, err
 		}
-		met = met && ok
 	}
-	s, err := buildScene(o)
+	s, err := buildScene(o.processes, o.listeners, o.files)
 	defer s.end()
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "\nlarge host: %d processes more, each with %d listeners and %d other descriptors\n", o.processes, o.listeners, o.files)
+	fmt.Fprintf(out, "\nlarge host: %d processes, each with %d listeners and %d other descriptors\n", o.processes, o.listeners, o.files)
 	if o.inside {
 		return met, inside(ctx, out, s)
 	}
 	ok, err := large(out, o, s)
 	return met && ok, err
+}
+
+// smallHost is how many processes an idle server runs.
+const smallHost = 90
+
+func runSmall(out io.Writer, o options) (met bool, err error) {
+	s, err := buildScene(smallHost, 1, o.files)
+	defer s.end()
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintf(out, "small host: %d processes, each with a listener and %d other descriptors\n", smallHost, o.files)
+	return small(out, o, s)
 }

@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portwhy/portwhy/platform"
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -28,12 +26,8 @@ const (
 )
 
 // small measures whole diagnoses where there is little to look at.
-func small(out io.Writer, o options) (met bool, err error) {
-	fd, err := listen(firstPort)
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(fd)
+func small(out io.Writer, o options, s *scene) (met bool, err error) {
+	taken := "127.0.0.1:" + strconv.Itoa(int(s.median().port))
 	met = true
 	fmt.Fprint(out, "what\twall\tcpu\tpeak\tgoal\n")
 	for _, row := range []struct {
@@ -41,9 +35,9 @@ func small(out io.Writer, o options) (met bool, err error) {
 		argv []string
 	}{
 		{"diagnose a port that nobody listens on", []string{o.portwhy, "127.0.0.1:9"}},
-		{"diagnose a listener", []string{o.portwhy, "127.0.0.1:" + strconv.Itoa(firstPort)}},
+		{"diagnose a listener", []string{o.portwhy, taken}},
 		{"predict only", []string{o.portwhy, "--no-probe", "127.0.0.1:9"}},
-		{"bind a port that is taken", []string{o.portwhy, "bind", "127.0.0.1:" + strconv.Itoa(firstPort)}},
+		{"bind a port that is taken", []string{o.portwhy, "bind", taken}},
 		{"ls", []string{o.portwhy, "ls"}},
 	} {
 		c, err := repeat(row.argv, 3*o.pairs)

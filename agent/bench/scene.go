@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,21 +27,9 @@ type member struct {
 // firstPort is that of the first listener; the others follow.
 const firstPort = 10_000
 
-// ownNamespace gives this thread, and all that it starts, a network namespace
-// of its own.
-func ownNamespace() error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("make a network namespace (as root): %w", err)
-	}
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
-	}
-	return nil
-}
-
-// buildScene starts the processes. What it started is in the scene even if it
+// buildScene starts n processes. What it started is in the scene even if it
 // fails.
-func buildScene(o options) (*scene, error) {
+func buildScene(n, listeners, others int) (*scene, error) {
 	s := new(scene)
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
@@ -53,21 +40,18 @@ func buildScene(o options) (*scene, error) {
 		return s, err
 	}
 	defer null.Close()
-	for i := range o.processes {
-		files := slices.Repeat([]uintptr{null.Fd()}, o.files)
-		port := firstPort + i*o.listeners
-		for j := range o.listeners {
+	for i := range n {
+		files := slices.Repeat([]uintptr{null.Fd()}, others)
+		port := firstPort + i*listeners
+		for j := range listeners {
 			fd, err := listen(port + j)
 			if err != nil {
 				return s, err
 			}
 			files = append(files, uintptr(fd))
 		}
-		// The signal keeps a process from outliving this one, whatever ends it.
-		pid, err := syscall.ForkExec(sleep, []string{"sleep", "3600"}, &syscall.ProcAttr{
-			Files: files, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-		})
-		for _, fd := range files[o.files:] {
+		pid, err := syscall.ForkExec(sleep, []string{"sleep", "3600"}, &syscall.ProcAttr{Files: files})
+		for _, fd := range files[others:] {
 			unix.Close(int(fd))
 		}
 		if err != nil {
@@ -113,17 +97,3 @@ func (s *scene) end() {
 func (s *scene) median() member { return s.members[len(s.members)/2] }
 
 func (s *scene) last() member { return s.members[len(s.members)-1] }
-
-func countProcesses() int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0
-	}
-	n := 0
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err == nil {
-			n++
-		}
-	}
-	return n
-}

@@ -329,8 +329,12 @@ func (t *text) also(r *diagnose.Report) {
 	}
 }
 
-// unseen writes what limits the report.
+// unseen writes what limits the report, unless all is well: then it is asked
+// for, or in the JSON.
 func (t *text) unseen(r *diagnose.Report) {
+	if r.Status == diagnose.OK && !t.o.Checks && !t.o.Trace {
+		return
+	}
 	word := "Unseen"
 	for i, l := range r.Limits {
 		if i == maxUnseen {

@@ -102,17 +102,16 @@ func suspectOf(prog host.Program, f *diagnose.Flow, device string) (suspect, boo
 		family = "6"
 	}
 	switch {
-	case strings.Contains(attach, "connect") && strings.Contains(attach, "inet"+family) && f.Network != "unix",
-		strings.Contains(attach, "sock_create") && f.Network != "unix",
-		strings.Contains(attach, "unix_connect") && f.Network == "unix",
+	case strings.Contains(attach, "connect") && strings.Contains(attach, "inet"+family),
+		strings.Contains(attach, "sock_create"),
 		strings.Contains(attach, "sendmsg") && strings.Contains(attach, "udp"+family) && f.Network == "udp":
 		s.outcome, s.early = diagnose.Denied, true
-	case strings.Contains(attach, "egress") && f.Network != "unix":
+	case strings.Contains(attach, "egress"):
 		s.outcome = diagnose.Timeout
 		if f.Network == "udp" {
 			s.outcome = diagnose.Denied
 		}
-	case strings.Contains(attach, "ingress") && f.Network != "unix":
+	case strings.Contains(attach, "ingress"):
 		s.outcome = diagnose.Timeout
 	default:
 		return s, false
@@ -174,7 +173,7 @@ func withUnit(p *diagnose.Pass, s suspect) diagnose.Cause {
 }
 
 func runBPF(p *diagnose.Pass) error {
-	if p.Flow.Network != "unix" && !p.Flow.Destination.IsValid() {
+	if p.Flow.Network == "unix" || !p.Flow.Destination.IsValid() {
 		p.Skip("no packet")
 		return nil
 	}
@@ -219,7 +218,7 @@ var bpfAfter = &diagnose.Check{
 
 func runBPFAfter(p *diagnose.Pass) error {
 	f := p.Flow
-	if f.Observed == nil || f.Observed.Outcome.Good() || f.Observed.ICMP != nil || f.Blocked() {
+	if f.Network == "unix" || f.Observed == nil || f.Observed.Outcome.Good() || f.Observed.ICMP != nil || f.Blocked() {
 		p.Skip("nothing left to explain")
 		return nil
 	}

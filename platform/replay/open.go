@@ -136,7 +136,7 @@ func recall[T any](p *Player, question string, args any) (T, error) {
 	k := key{p.view, question, canonical(args)}
 	a, ok := p.answers[k]
 	if !ok {
-		return value, fmt.Errorf("%s %s: %w", question, k.args, host.ErrNotRecorded)
+		return value, fmt.Errorf("%s: %w", inWords(question, k.args), host.ErrNotRecorded)
 	}
 	if len(a.Answer) > 0 && string(a.Answer) != "null" {
 		if err := json.Unmarshal(a.Answer, &value); err != nil {
@@ -144,6 +144,14 @@ func recall[T any](p *Player, question string, args any) (T, error) {
 		}
 	}
 	return value, errorOf(a)
+}
+
+// inWords names a question in an error: with its argument where that is one word.
+func inWords(question, args string) string {
+	if args == "null" || args[0] == '{' {
+		return question
+	}
+	return question + " " + args
 }
 
 // Sockets answers from the same question, or from a dump of the whole network.
