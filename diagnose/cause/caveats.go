@@ -103,10 +103,11 @@ Silence doesn't tell whether the packet was lost on its way there, at the far
 host, or on the way back.`,
 			Shows: `Causes beyond this host are named by what they look like from here, and not as
 proven.`,
-			Mend: `Run portwhy on the far host as well: it sees the listener, its queue and the
-routes of the answer there.
+			Mend: `Run portwhy on the far host as well, once for the listener and once for the
+way in from this address.
 
-    portwhy :PORT`,
+    portwhy :PORT
+    portwhy --from ADDRESS :PORT`,
 			See: []string{"remote-filtered", "firewall-upstream"},
 		},
 	}
