@@ -272,7 +272,7 @@ func (r *run) probe() {
 
 func (r *run) connect(f *Flow) {
 	t := r.target
-	ctx, cancel := context.WithTimeout(r.ctx, r.options.Timeout+time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx, r.options.Timeout+3*time.Second)
 	defer cancel()
 	a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: r.options.Timeout,
 		Payload: r.options.Payload, Watch: f.Watch, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
@@ -280,12 +280,8 @@ func (r *run) connect(f *Flow) {
 		f.probeErr = err
 		return
 	}
-	if k := a.Talk; k != nil && k.Asked == "http" && k.Heard == "" && k.Banner == "" && (k.Errno == "EOF" || k.Errno == "ECONNRESET") {
-		// Many TLS servers hang up on plain text without a word.
-		again, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Timeout: r.options.Timeout, Speak: "tls", Name: t.Host})
-		if err == nil && again.Talk != nil && again.Talk.Heard == "tls" {
-			k.Heard = "tls"
-		}
+	if k := a.Talk; k != nil && !k.OK && k.Heard == "" && k.Banner == "" && k.Denied == "" {
+		k.Heard = r.recognise(ctx, f, k.Asked)
 	}
 	f.Attempt = &a
 	f.Observed = &Observed{Outcome: outcomeOf(a.Errno), Errno: a.Errno, AfterUS: a.Elapsed.Microseconds(), Accepted: a.Accepted}
@@ -305,6 +301,21 @@ func (r *run) connect(f *Flow) {
 	if a.Local.IsValid() && !f.Source.IsValid() {
 		f.Source = a.Local.Addr()
 	}
+}
+
+// recognise asks what a listener that said nothing to one protocol speaks: many
+// hang up on a wrong one, or wait, without a word. Empty: still not known.
+func (r *run) recognise(ctx context.Context, f *Flow, asked string) string {
+	for _, other := range []string{"tls", "http"} {
+		if other == asked || other == "tls" && asked == "https" {
+			continue
+		}
+		a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: min(time.Second, r.options.Timeout), Speak: other, Name: r.target.Host})
+		if err == nil && a.Talk != nil && a.Talk.Heard == other {
+			return other
+		}
+	}
+	return ""
 }
 
 func (r *run) bind(f *Flow) {

@@ -79,7 +79,7 @@ func runProtocol(p *diagnose.Pass) error {
 		c.Code = "protocol-mismatch"
 		c.Title = fmt.Sprintf("The connection stands, but %s gets no answer: something else listens there, or it hangs.", strings.ToUpper(k.Asked))
 		c.Doubt, c.Ceiling = "a slow application looks alike", diagnose.Likely
-		if f.Listener != nil {
+		if f.Listener != nil && !greets[k.Asked] {
 			c.Code = "listener-not-accepting"
 			c.Title = fmt.Sprintf("%s took the connection and says nothing.", nameOf(culprit))
 		}
@@ -115,6 +115,10 @@ func gatewayFailed(p *diagnose.Pass, k host.Talk) bool {
 	}
 	return false
 }
+
+// greets are protocols in which the server speaks first, so that silence means
+// it is none.
+var greets = map[string]bool{"ssh": true, "smtp": true, "mysql": true, "ftp": true, "imap": true, "pop3": true}
 
 // serverOf is the process that listens, where it is on this host.
 func serverOf(p *diagnose.Pass) *diagnose.Culprit {

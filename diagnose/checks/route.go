@@ -23,14 +23,7 @@ func runRoute(p *diagnose.Pass) error {
 		p.Skip("no packet")
 		return nil
 	}
-	dst := f.Addr()
-	if dst.IsUnspecified() {
-		// The kernel takes the wildcard as "this host" (ip_route_output_key_hash_rcu).
-		dst = netip.IPv6Loopback()
-		if f.Addr().Is4() {
-			dst = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		}
-	}
+	dst := reached(f.Addr())
 	// Policy rules may select by protocol and port (ip-rule(8)).
 	q := host.RouteQuery{Destination: dst.WithZone(""), OutDevice: dst.Zone(), Protocol: protocolNumber[f.Network], DestinationPort: f.Port()}
 	r, err := p.Host.RouteTo(p.Ctx, q)

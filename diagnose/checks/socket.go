@@ -30,7 +30,7 @@ func runSocket(p *diagnose.Pass) error {
 		return err
 	}
 	inbound := inboundDevice(p)
-	if best := lookup(all, f.Addr(), inbound); best != nil {
+	if best := lookup(all, reached(f.Addr()), inbound); best != nil {
 		f.Listener = best
 		c, who := socketCulprit(p, *best)
 		p.Serve(c)
@@ -48,6 +48,18 @@ func runSocket(p *diagnose.Pass) error {
 	}
 	p.Stop(*c)
 	return nil
+}
+
+// reached is the address that a connection goes to: the wildcard means this
+// host, by loopback (ip_route_output_key_hash_rcu, ip6_route_output_flags).
+func reached(dst netip.Addr) netip.Addr {
+	switch {
+	case !dst.IsUnspecified():
+		return dst
+	case dst.Is4():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
 }
 
 // listening are the states in which a socket takes what comes for its port.
@@ -114,7 +126,7 @@ func fits(s host.Socket, dst netip.Addr, device string) (int, bool) {
 // mismatched explains why sockets with the right port don't take the flow.
 // The reason that is nearest to what was asked comes first.
 func mismatched(p *diagnose.Pass, socks []host.Socket) *diagnose.Cause {
-	dst := p.Flow.Addr()
+	dst := reached(p.Flow.Addr())
 	var family, v6only, device, gone, address *host.Socket
 	addrs, err := p.Host.Addresses(p.Ctx)
 	for i := range socks {
