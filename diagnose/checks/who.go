@@ -2,7 +2,7 @@ package checks
 
 import (
 	"fmt"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -60,7 +60,7 @@ func describe(proc host.Process) string {
 // displayName is the program's name; an interpreter is named with its script.
 func displayName(proc host.Process) string {
 	name := proc.Name
-	base := filepath.Base(name)
+	base := path.Base(name)
 	for _, interpreter := range []string{"python", "node", "ruby", "perl", "java", "sh", "bash"} {
 		if strings.HasPrefix(base, interpreter) && len(proc.Args) > 1 {
 			for i, a := range proc.Args[1:] {
@@ -68,7 +68,7 @@ func displayName(proc host.Process) string {
 					return name + " -m " + proc.Args[i+2]
 				}
 				if !strings.HasPrefix(a, "-") && !strings.Contains(a, "\n") {
-					return name + " " + filepath.Base(a)
+					return name + " " + path.Base(a)
 				}
 				if a == "-c" || a == "-e" {
 					break
