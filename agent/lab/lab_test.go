@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -163,5 +165,31 @@ func TestTable(t *testing.T) {
 	}
 	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Every program that a scenario starts comes with a package of packages.txt, or
+// with any Debian.
+func TestPackages(t *testing.T) {
+	text, err := os.ReadFile(data + "/packages.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := strings.Fields(string(text))
+	base := []string{"sh", "sed", "grep", "mkdir", "chmod", "touch", "ln", "test", "sleep", "false", "kill", "fault", "portwhy"}
+	all, err := Load(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		for _, step := range s.Steps {
+			if step.Verb != "run" && step.Verb != "start" || strings.HasPrefix(step.Args[0], "/etc/") {
+				continue
+			}
+			name := filepath.Base(step.Args[0])
+			if pkg := packageOf(name); !slices.Contains(base, name) && !slices.Contains(listed, pkg) {
+				t.Errorf("%s/%s runs %s, whose package %s is not in packages.txt", s.Group, s.Slug, name, pkg)
+			}
+		}
 	}
 }

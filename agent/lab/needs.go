@@ -59,9 +59,16 @@ func landlock() error {
 
 // packages are Debian's names where they differ from the program's.
 var packages = map[string]string{"ip": "iproute2", "tc": "iproute2", "ss": "iproute2", "bridge": "iproute2", "nft": "nftables", "nginx": "nginx-light",
-	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "sshd": "openssh-server", "ssh-keygen": "openssh-client",
+	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 	"apache2": "apache2-bin", "dockerd": "docker.io", "docker": "docker.io", "prlimit": "util-linux", "sysctl": "procps",
 	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "nsenter": "util-linux"}
+
+func packageOf(program string) string {
+	if pkg := packages[program]; pkg != "" {
+		return pkg
+	}
+	return program
+}
 
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -88,11 +95,7 @@ func (l *Lab) missing(s *Scenario) error {
 			continue
 		}
 		if name := step.Args[0]; name != "fault" && name != "portwhy" && !inPath(name) {
-			pkg := packages[name]
-			if pkg == "" {
-				pkg = name
-			}
-			return fmt.Errorf("the program %s (Debian package %s)", name, pkg)
+			return fmt.Errorf("the program %s (Debian package %s)", name, packageOf(name))
 		}
 	}
 	return nil

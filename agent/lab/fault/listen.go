@@ -5,8 +5,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +18,8 @@ type options struct {
 	network                                string
 	v6only, freebind, reuseport, reuseaddr bool
 	transparent                            bool
-	device, md5                            string
-	dropAll                                bool
+	device, md5, md5Peer                   string
+	dropAll, passAll                       bool
 	deferAccept, receiveBuffer             int
 }
 
@@ -29,8 +31,10 @@ func (o *options) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.reuseaddr, "reuseaddr", false, "SO_REUSEADDR")
 	fs.BoolVar(&o.transparent, "transparent", false, "IP_TRANSPARENT")
 	fs.StringVar(&o.device, "device", "", "SO_BINDTODEVICE")
-	fs.StringVar(&o.md5, "md5", "", "TCP_MD5SIG key for peers 0.0.0.0/0")
+	fs.StringVar(&o.md5, "md5", "", "TCP_MD5SIG key")
+	fs.StringVar(&o.md5Peer, "md5-peer", "0.0.0.0/0", "whom the key is for")
 	fs.BoolVar(&o.dropAll, "drop-all", false, "attach a classic filter that drops everything")
+	fs.BoolVar(&o.passAll, "pass-all", false, "attach a classic filter that lets everything pass")
 	fs.IntVar(&o.deferAccept, "defer", 0, "TCP_DEFER_ACCEPT, seconds")
 	fs.IntVar(&o.receiveBuffer, "rcvbuf", 0, "SO_RCVBUF, bytes")
 }
@@ -74,12 +78,12 @@ func (o *options) open(at endpoint) (int, error) {
 		}
 	}
 	if o.md5 != "" {
-		if err := setMD5(fd, at, o.md5); err != nil {
+		if err := setMD5(fd, o.md5, o.md5Peer); err != nil {
 			return -1, err
 		}
 	}
-	if o.dropAll {
-		prog := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+	if o.dropAll || o.passAll {
+		prog := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: uint32(toInt(o.passAll)) * 0xffff}}
 		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &prog[0]}); err != nil {
 			return -1, fmt.Errorf("SO_ATTACH_FILTER: %w", err)
 		}
@@ -90,11 +94,17 @@ func (o *options) open(at endpoint) (int, error) {
 	return fd, nil
 }
 
-// setMD5 demands a signature from every peer: TCP_MD5SIG_EXT with an empty
-// prefix (include/uapi/linux/tcp.h, struct tcp_md5sig).
-func setMD5(fd int, at endpoint, key string) error {
-	sig := unix.TCPMD5Sig{Flags: unix.TCP_MD5SIG_FLAG_PREFIX, Keylen: uint16(len(key))}
-	sig.Addr.Family = uint16(at.family())
+// setMD5 demands a signature from the peers: TCP_MD5SIG_EXT with a prefix
+// (include/uapi/linux/tcp.h, struct tcp_md5sig).
+func setMD5(fd int, key, peers string) error {
+	prefix, err := netip.ParsePrefix(peers)
+	if err != nil {
+		return err
+	}
+	sig := unix.TCPMD5Sig{Flags: unix.TCP_MD5SIG_FLAG_PREFIX, Prefixlen: uint8(prefix.Bits()), Keylen: uint16(len(key))}
+	sig.Addr.Family = unix.AF_INET
+	addr := prefix.Addr().As4()
+	copy(sig.Addr.Data[2:], addr[:]) // struct sockaddr_in: the port comes first
 	copy(sig.Key[:], key)
 	if err := unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG_EXT, &sig); err != nil {
 		return fmt.Errorf("TCP_MD5SIG: %w", err)
@@ -117,6 +127,7 @@ func runListen(fs *flag.FlagSet, args []string) error {
 	accept := fs.String("accept", "hold", "hold, never, once or close")
 	banner := fs.String("banner", "", "sent after accept, with Go's escapes")
 	reply := fs.String("reply", "", "sent after the first bytes came, then closed; with Go's escapes")
+	think := fs.Duration("think", 0, "wait before the reply")
 	fillFDs := fs.Int("nofile", 0, "limit descriptors to this many and use them all up")
 	comm := fs.String("name", "", "process name")
 	also := fs.String("also", "", "a second address to listen on")
@@ -163,7 +174,7 @@ func runListen(fs *flag.FlagSet, args []string) error {
 			}
 		}
 		if *accept != "never" {
-			go serve(fd, *accept, *banner, *reply)
+			go serve(fd, *accept, *banner, *reply, *think)
 		}
 	}
 	return ready()
@@ -171,7 +182,7 @@ func runListen(fs *flag.FlagSet, args []string) error {
 
 // serve accepts in a loop (once: one time). A failed accept is tried again as
 // servers do, a little later.
-func serve(fd int, how, banner, reply string) {
+func serve(fd int, how, banner, reply string, think time.Duration) {
 	for {
 		c, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err != nil {
@@ -185,7 +196,7 @@ func serve(fd int, how, banner, reply string) {
 		if banner != "" {
 			_, _ = unix.Write(c, []byte(banner))
 		}
-		go drain(c, reply)
+		go drain(c, reply, think)
 		if how == "once" {
 			return
 		}
@@ -193,7 +204,7 @@ func serve(fd int, how, banner, reply string) {
 }
 
 // drain reads until the client ends; with a reply it answers once and closes.
-func drain(c int, reply string) {
+func drain(c int, reply string, think time.Duration) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := unix.Read(c, buf)
@@ -201,6 +212,7 @@ func drain(c int, reply string) {
 			continue
 		}
 		if n > 0 && reply != "" {
+			time.Sleep(think)
 			_, _ = unix.Write(c, []byte(reply))
 			_ = unix.Shutdown(c, unix.SHUT_WR)
 		}
