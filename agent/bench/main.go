@@ -23,20 +23,19 @@ import (
 )
 
 type options struct {
-	portwhy   string
-	processes int
-	listeners int
-	files     int
-	pairs     int
-	inside    bool
+	portwhy string
+	large   size
+	pairs   int
+	inside  bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.portwhy, "portwhy", "bin/portwhy", "the program to measure")
-	flag.IntVar(&o.processes, "processes", 2000, "processes of the large host")
-	flag.IntVar(&o.listeners, "listeners", 10, "TCP listeners of each process")
-	flag.IntVar(&o.files, "files", 10, "other descriptors of each process")
+	flag.IntVar(&o.large.processes, "processes", 2000, "processes of the large host that listen")
+	flag.IntVar(&o.large.listeners, "listeners", 10, "TCP listeners of each of them")
+	flag.IntVar(&o.large.files, "files", 10, "other descriptors of each of them")
+	flag.IntVar(&o.large.connections, "connections", 25000, "connections of further processes, 1,000 of each")
 	flag.IntVar(&o.pairs, "pairs", 7, "runs of each pair")
 	flag.BoolVar(&o.inside, "inside", false, "measure the adapter within this process instead")
 	flag.Parse()
@@ -58,8 +57,8 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (met bool, err error) {
-	if o.processes < 2 || o.listeners < 1 || o.files < 3 || o.pairs < 1 {
-		return false, errors.New("too few processes, listeners, files or pairs")
+	if o.large.processes < 2 || o.large.listeners < 1 || o.large.files < 3 || o.large.connections < 0 || o.pairs < 1 {
+		return false, errors.New("too few processes, listeners, files, connections or pairs")
 	}
 	if !o.inside {
 		if _, err := os.Stat(o.portwhy); err != nil {
@@ -77,12 +76,13 @@ func run(ctx context.Context, o options) (met bool, err error) {
 			return false, err
 		}
 	}
-	s, err := buildScene(o.processes, o.listeners, o.files)
+	s, err := buildScene(o.large)
 	defer s.end()
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "\nlarge host: %d processes, each with %d listeners and %d other descriptors\n", o.processes, o.listeners, o.files)
+	fmt.Fprintf(out, "\nlarge host: %d processes, each with %d listeners and %d other descriptors; %d connections (both ends) of others\n",
+		o.large.processes, o.large.listeners, o.large.files, o.large.connections)
 	if o.inside {
 		return met, inside(ctx, out, s)
 	}
@@ -94,11 +94,11 @@ func run(ctx context.Context, o options) (met bool, err error) {
 const smallHost = 90
 
 func runSmall(out io.Writer, o options) (met bool, err error) {
-	s, err := buildScene(smallHost, 1, o.files)
+	s, err := buildScene(size{processes: smallHost, listeners: 1, files: 10})
 	defer s.end()
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "small host: %d processes, each with a listener and %d other descriptors\n", smallHost, o.files)
+	fmt.Fprintf(out, "small host: %d processes, each with a listener and 10 other descriptors\n", smallHost)
 	return small(out, o, s)
 }

@@ -100,8 +100,8 @@ func checkOwner(portwhy string, m member) error {
 	if err := json.Unmarshal(b, &answer); err != nil {
 		return fmt.Errorf("portwhy ls: %w", err)
 	}
-	if len(answer.Listeners) != 1 || answer.Listeners[0].PID != m.process.Pid {
-		return fmt.Errorf("portwhy ls --port %d named %v, the owner is %d", m.port, answer.Listeners, m.process.Pid)
+	if len(answer.Listeners) != 1 || answer.Listeners[0].PID != m.pid {
+		return fmt.Errorf("portwhy ls --port %d named %v, the owner is %d", m.port, answer.Listeners, m.pid)
 	}
 	return nil
 }
@@ -130,8 +130,8 @@ func inside(ctx context.Context, out io.Writer, s *scene) error {
 			if err != nil {
 				return err
 			}
-			if got := held.BySocket[list[0].Inode]; len(got) != 1 || got[0].PID != m.process.Pid {
-				return fmt.Errorf("holders %v, want %d", got, m.process.Pid)
+			if got := held.BySocket[list[0].Inode]; len(got) != 1 || got[0].PID != m.pid {
+				return fmt.Errorf("holders %v, want %d", got, m.pid)
 			}
 			return nil
 		}
@@ -154,7 +154,7 @@ func inside(ctx context.Context, out io.Writer, s *scene) error {
 		{"find the owner of one, the last process", owner(s.last())},
 		{"find all owners", func() error { _, err := h.Holders(ctx, host.HolderQuery{Inodes: all, Every: true}); return err }},
 		{"describe all processes", func() error { _, err := h.Processes(ctx); return err }},
-		{"describe one process", func() error { _, err := h.Process(ctx, s.median().process.Pid); return err }},
+		{"describe one process", func() error { _, err := h.Process(ctx, s.median().pid); return err }},
 	} {
 		var times []time.Duration
 		for range 9 {
