@@ -45,6 +45,7 @@ func (r *run) judge() *Report {
 		}
 	}
 	r.conclude(rep, good)
+	r.rights()
 	rep.FreePorts = r.free
 	rep.Findings = orEmpty(r.findings)
 	rep.Limits = orEmpty(r.limits)
@@ -64,6 +65,22 @@ func (r *run) judge() *Report {
 		}
 	}
 	return rep
+}
+
+// rights notes that more could be seen with more rights.
+func (r *run) rights() {
+	if r.info.Privileged {
+		return
+	}
+	missing := 0
+	for _, l := range r.limits {
+		if strings.Contains(l.Needs, "root") || strings.Contains(l.Needs, "CAP_") {
+			missing++
+		}
+	}
+	if missing > 0 {
+		r.find(Finding{Code: "facts-missing", Severity: SeverityNote, Title: fmt.Sprintf("%d facts could not be had with the rights of uid %d", missing, r.info.UID)})
+	}
 }
 
 func orEmpty[T any](s []T) []T {
@@ -223,8 +240,9 @@ func (r *run) firewallDoubt(f *Flow) string {
 	}
 	for _, h := range hooks.List {
 		if concerns(h, f) {
-			r.limit(host.Limit{What: fmt.Sprintf("what the firewall does (%s %s %s %s)", h.Backend, h.Family, h.Table, h.Chain),
-				Why: "its rules are not evaluated by this version", Needs: "reading them: nft list ruleset, iptables-save"})
+			chain := strings.TrimSpace(fmt.Sprintf("%s %s %s %s", h.Backend, h.Family, h.Table, h.Chain))
+			r.limit(host.Limit{What: "what the firewall does (" + chain + ")", Why: "its rules are not evaluated by this version", Needs: "reading them: nft list ruleset, iptables-save"})
+			r.find(Finding{Code: "firewall-unmodelled", Severity: SeverityNote, Title: "the firewall has rules or a policy on the way that are not evaluated: " + chain})
 			return "a firewall rule could do the same"
 		}
 	}

@@ -86,7 +86,7 @@ func TestJudge(t *testing.T) {
 		"an unread firewall keeps it likely": {
 			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": refused()}, hooks: rules,
 			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
-			status: Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}},
+			status: Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}, findings: []string{"firewall-unmodelled"}},
 		"the kernel's own reset proves it in spite of a firewall": {
 			target: "127.0.0.1:1", hooks: rules,
 			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},

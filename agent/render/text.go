@@ -301,6 +301,9 @@ func offered(r *diagnose.Report) string {
 	return "listen on " + join(ports, "or") + ": free, outside the ephemeral range, and no configuration here claims it"
 }
 
+// limiting are findings whose substance stands under Unseen already.
+var limiting = map[string]bool{"facts-missing": true, "firewall-unmodelled": true, "one-way-only": true}
+
 // also writes the findings that block nothing.
 func (t *text) also(r *diagnose.Report) {
 	used := (*diagnose.Finding)(nil)
@@ -311,7 +314,7 @@ func (t *text) also(r *diagnose.Report) {
 	for _, severity := range []diagnose.Severity{diagnose.SeverityWarning, diagnose.SeverityNote} {
 		for i := range r.Findings {
 			f := &r.Findings[i]
-			if f == used || f.Severity != severity {
+			if f == used || f.Severity != severity || limiting[f.Code] {
 				continue
 			}
 			if n++; n > maxAlso {

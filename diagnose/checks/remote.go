@@ -29,6 +29,7 @@ func runRemote(p *diagnose.Pass) error {
 		return nil
 	}
 	p.Limit(host.Limit{What: "the far end, " + f.String(), Why: "this host sees only its own side", Needs: "portwhy there"})
+	p.Note(diagnose.Finding{Code: "one-way-only", Title: fmt.Sprintf("only this side of the way to %s was seen", f.Addr())})
 	o := f.Observed
 	culprit := &diagnose.Culprit{Kind: "remote", Address: f.Addr().String()}
 	evidence := []diagnose.Evidence{{Source: "connect(2)", What: f.String(), Value: fmt.Sprintf("%s after %s", orUnknown(o.Errno), f.Attempt.Elapsed.Round(10000))}, routeEvidence(f)}
