@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -53,6 +54,8 @@ type Flow struct {
 	// Watch asks the probe to see whether the connection is ended at once, as a
 	// proxy without a backend does.
 	Watch bool
+	// Impatient: the listener is known not to take a connection soon.
+	Impatient bool
 	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.
 	Attempt     *host.Attempt
 	BindAttempt *host.BindAttempt
@@ -164,6 +167,9 @@ func (p *Pass) Limit(l host.Limit) { p.run.limit(l) }
 func (p *Pass) Trace(format string, args ...any) {
 	p.result.Trace = append(p.result.Trace, fmt.Sprintf(format, args...))
 }
+
+// Waited is how long a probe waits for the other side.
+func (p *Pass) Waited() time.Duration { return p.run.options.Timeout }
 
 // OfferPorts hands out ports that are free to use instead.
 func (p *Pass) OfferPorts(ports []uint16) { p.run.free = ports }

@@ -275,7 +275,7 @@ func (r *run) connect(f *Flow) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.options.Timeout+3*time.Second)
 	defer cancel()
 	a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: r.options.Timeout,
-		Payload: r.options.Payload, Watch: f.Watch, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
+		Payload: r.options.Payload, Watch: f.Watch, Impatient: f.Impatient || len(f.causes) > 0, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
 	if err != nil {
 		f.probeErr = err
 		return

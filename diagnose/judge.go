@@ -225,7 +225,7 @@ func (r *run) firewallDoubt(f *Flow) string {
 	if f.Network == "unix" {
 		return ""
 	}
-	if f.ownReset() == 1 {
+	if f.ownReset() == 1 && !r.translated(f) {
 		return ""
 	}
 	if f.Observed != nil && f.Observed.ICMP != nil && f.Network == "tcp" {
@@ -253,6 +253,26 @@ func (r *run) firewallDoubt(f *Flow) string {
 		return "the firewall could not be read"
 	}
 	return ""
+}
+
+// translated reports whether NAT could have led the attempt to another port,
+// whose reset is the kernel's own, too. NAT needs connection tracking; a kernel
+// that has it not loaded doesn't count connections.
+func (r *run) translated(f *Flow) bool {
+	counters, err := r.host.Counters(r.ctx)
+	if _, tracks := counters["Conntrack.count"]; err == nil && !tracks {
+		return false
+	}
+	hooks, err := r.host.Hooks(r.ctx)
+	if err != nil || len(hooks.Limits) > 0 {
+		return true
+	}
+	for _, h := range hooks.List {
+		if translates(h, f) && h.Rules != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ownReset returns by how much the count of resets that the kernel's stack sent
@@ -317,7 +337,7 @@ func (r *run) concludeGood(rep *Report, all []Cause) {
 	rep.Status = OK
 	for _, f := range r.flows {
 		for _, c := range f.causes {
-			if !c.Explains && f.outcome().Good() {
+			if !c.Explains && c.Doubt == "" && f.outcome().Good() {
 				r.find(Finding{Code: "prediction-differs", Severity: SeverityWarning, Culprit: c.Culprit, Evidence: c.Evidence,
 					Title: fmt.Sprintf("%s works, though the facts say: %s", f, strings.TrimSuffix(c.Title, "."))})
 			}
@@ -414,10 +434,24 @@ func (f *Flow) report() FlowReport {
 	return fr
 }
 
+// translates reports whether a hook can change where the flow goes. What this
+// host sends meets NAT at output only: when it comes back in by loopback, the
+// decision stands (nf_nat_inet_fn).
+func translates(h host.Hook, f *Flow) bool {
+	at := "output"
+	if f.From.IsValid() {
+		at = "prerouting"
+	}
+	return h.Type == "nat" && (h.Hook == at || h.Hook == "")
+}
+
 // concerns reports whether a hook of the firewall lies on the flow's way.
 func concerns(h host.Hook, f *Flow) bool {
 	if h.Rules == 0 && h.Policy != "drop" && h.Policy != "DROP" {
 		return false
+	}
+	if h.Type == "nat" && !translates(h, f) {
+		return false // it changes the source only, and drops nothing
 	}
 	switch h.Family {
 	case "ip":

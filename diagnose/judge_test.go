@@ -17,6 +17,7 @@ type scripted struct {
 	host.Host
 	attempts map[string]host.Attempt
 	hooks    host.Hooks
+	tracked  int64 // connections that the kernel tracks; 0: it does not
 	names    map[string][]netip.Addr
 }
 
@@ -30,6 +31,13 @@ func (s scripted) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt,
 		return a, host.ErrNotRecorded
 	}
 	return a, nil
+}
+
+func (s scripted) Counters(context.Context) (map[string]int64, error) {
+	if s.tracked == 0 {
+		return nil, nil
+	}
+	return map[string]int64{"Conntrack.count": s.tracked}, nil
 }
 
 func (s scripted) Hooks(context.Context) (host.Hooks, error) { return s.hooks, nil }
@@ -64,6 +72,7 @@ func TestJudge(t *testing.T) {
 		target   string
 		attempts map[string]host.Attempt
 		hooks    host.Hooks
+		tracked  int64
 		checks   []*Check
 		noProbe  bool
 
@@ -92,6 +101,11 @@ func TestJudge(t *testing.T) {
 			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},
 			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status:   Broken, outcome: Refused, root: "no-listener", confidence: Proven, explains: true, causes: []string{"no-listener"}},
+		"but not where NAT may have led elsewhere": {
+			target: "127.0.0.1:1", hooks: host.Hooks{List: []host.Hook{{Backend: "nft", Family: "ip", Hook: "output", Type: "nat", Rules: 1}}}, tracked: 1,
+			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},
+			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
+			status:   Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}, findings: []string{"firewall-unmodelled"}},
 		"what lies before the firewall needs no look at it": {
 			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ENETUNREACH"}}, hooks: rules,
 			checks: []*Check{stop("a", false, Predict, "", Cause{Code: "no-route", Outcome: NetUnreachable})},
@@ -160,7 +174,7 @@ func TestJudge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := scripted{attempts: c.attempts, hooks: c.hooks, names: map[string][]netip.Addr{"both": {netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")}}}
+			h := scripted{attempts: c.attempts, hooks: c.hooks, tracked: c.tracked, names: map[string][]netip.Addr{"both": {netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")}}}
 			rep, err := Run(t.Context(), h, target, c.checks, Options{NoProbe: c.noProbe})
 			if err != nil {
 				t.Fatal(err)

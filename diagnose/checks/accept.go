@@ -41,6 +41,10 @@ func runAccept(p *diagnose.Pass) error {
 		p.OK("%s", socketEvidence(s).Value)
 		return nil
 	}
+	if len(procs) > 0 {
+		o, err := optionsOf(p, s, procs[0].PID)
+		f.Impatient = err == nil && o.DeferAccept > 0
+	}
 	group, err := reuseGroup(p, s)
 	if err != nil {
 		return err
@@ -76,7 +80,11 @@ func runAccept(p *diagnose.Pass) error {
 
 func stopMD5(p *diagnose.Pass, s host.Socket) diagnose.Cause {
 	culprit, who := socketCulprit(p, s)
-	return diagnose.Cause{Code: "listener-md5-required", Outcome: diagnose.Timeout, Culprit: culprit, Evidence: []diagnose.Evidence{socketEvidence(s), {Source: "sock_diag", What: "INET_DIAG_MD5SIG", Value: "a TCP-MD5 key is set"}},
+	evidence := []diagnose.Evidence{socketEvidence(s)}
+	if s.MD5 {
+		evidence = append(evidence, diagnose.Evidence{Source: "sock_diag", What: "INET_DIAG_MD5SIG", Value: "a TCP-MD5 key is set"})
+	}
+	return diagnose.Cause{Code: "listener-md5-required", Outcome: diagnose.Timeout, Culprit: culprit, Evidence: evidence,
 		Title: fmt.Sprintf("%s demands TCP-MD5 signatures (RFC 2385) from its peers and drops segments without.", who),
 		Doubt: "the key may be for other peers only", Ceiling: diagnose.Likely, Counter: "TcpExt.TCPMD5NotFound"}
 }
@@ -270,6 +278,23 @@ func thaw(p *diagnose.Pass, proc host.Process, cg host.Cgroup) diagnose.Fix {
 	return fix
 }
 
+// md5After: the listener's key is hidden from who has few rights, the counter
+// of segments dropped for want of a signature is not.
+var md5After = &diagnose.Check{
+	ID: "md5", Doc: "whether the listener dropped the attempt for want of a TCP-MD5 signature",
+	Codes: []string{"listener-md5-required"},
+	For:   diagnose.AskConnect, When: diagnose.Explain, Behind: true,
+	Run: func(p *diagnose.Pass) error {
+		f := p.Flow
+		if f.Listener == nil || f.Listener.MD5 || f.Attempt == nil || f.Observed.Outcome != diagnose.Timeout || f.Attempt.Moved["TcpExt.TCPMD5NotFound"] == 0 {
+			p.Skip("nothing to explain")
+			return nil
+		}
+		p.Stop(stopMD5(p, *f.Listener))
+		return nil
+	},
+}
+
 // acceptAfter looks at a connection that stands and is not taken.
 var acceptAfter = &diagnose.Check{
 	ID: "accepted", Doc: "whether the listener's process took the connection that was made",
@@ -309,7 +334,7 @@ func runAcceptAfter(p *diagnose.Pass) error {
 	procs, _ := holdersOf(p, s.Inode)
 	culprit, who := socketCulprit(p, s)
 	c := diagnose.Cause{Code: "listener-not-accepting", Outcome: diagnose.Connected, After: true, Culprit: culprit, Evidence: []diagnose.Evidence{socketEvidence(s)},
-		Title: fmt.Sprintf("%s is alive and listens, but does not accept: the connection waits in its queue.", who)}
+		Title: fmt.Sprintf("%s is alive and listens, but did not accept within %s: the connection waits in its queue.", who, p.Waited())}
 	if len(procs) > 0 {
 		ev := processEvidence(procs[0])
 		if procs[0].WaitChannel != "" {

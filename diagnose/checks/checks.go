@@ -23,7 +23,7 @@ func connectChecks() []*diagnose.Check {
 		route, transform, ephemeral,
 		link, vpn, neighbour,
 		bpf, bpfAfter, qdisc, rpFilter,
-		socket, bpfListener, unixSocket, unixAfter, resources, accept, acceptAfter,
+		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter,
 		remote,
 		backend, peers, protocol,
 	}

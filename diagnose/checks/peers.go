@@ -67,7 +67,13 @@ func expectClaimed(p *diagnose.Pass, proc host.Process) {
 		other = &claims.List[i]
 	}
 	if other != nil {
-		p.Note(diagnose.Finding{Code: "wrong-process-answers", Culprit: processCulprit(proc), Evidence: []diagnose.Evidence{claimEvidence(*other), processEvidence(proc)},
+		tell := p.Note
+		if other.Unit != "" {
+			if u, err := p.Host.Unit(p.Ctx, other.Unit); err == nil && u.ActiveState == "failed" {
+				tell = p.Warn // it was meant to run, and most likely failed for this
+			}
+		}
+		tell(diagnose.Finding{Code: "wrong-process-answers", Culprit: processCulprit(proc), Evidence: []diagnose.Evidence{claimEvidence(*other), processEvidence(proc)},
 			Title: fmt.Sprintf("%s answers, though %s:%d gives the port to %s", describe(proc), other.File, other.Line, other.Program)})
 	}
 }

@@ -79,9 +79,13 @@ func runProtocol(p *diagnose.Pass) error {
 		c.Code = "protocol-mismatch"
 		c.Title = fmt.Sprintf("The connection stands, but %s gets no answer: something else listens there, or it hangs.", strings.ToUpper(k.Asked))
 		c.Doubt, c.Ceiling = "a slow application looks alike", diagnose.Likely
-		if f.Listener != nil && !greets[k.Asked] {
+		if !greets[k.Asked] {
 			c.Code = "listener-not-accepting"
 			c.Title = fmt.Sprintf("%s took the connection and says nothing.", nameOf(culprit))
+			if f.Listener == nil {
+				c.Title = fmt.Sprintf("The connection to %s stands, but nothing answers: its server hangs, or speaks another protocol.", f.Addr())
+				c.Doubt, c.Ceiling = "silence has many reasons", diagnose.Possible
+			}
 		}
 	case k.TLS != nil && k.TLS.Alert != "":
 		c.Code = "protocol-mismatch"

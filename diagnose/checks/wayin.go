@@ -59,9 +59,11 @@ func stopWayIn(p *diagnose.Pass, in, back host.Route) bool {
 		{Source: "RTM_GETROUTE", What: "route to " + f.From.String(), Value: routeText(back)}}
 	c := diagnose.Cause{Code: "rp-filter", Outcome: diagnose.Timeout, Asked: true, Evidence: evidence, Culprit: &diagnose.Culprit{Kind: "route", Device: f.Inbound, Address: f.From.String()},
 		Title: fmt.Sprintf("A packet from %s that comes in by %s is a martian: the kernel takes its source for impossible there, and drops it.", f.From, f.Inbound)}
+	// Newer kernels say EINVAL for both, so that the setting decides: the
+	// stricter of all and the device's own counts (ip-sysctl.rst).
 	for _, key := range []string{"net.ipv4.conf." + f.Inbound + ".rp_filter", "net.ipv4.conf.all.rp_filter"} {
 		s, err := p.Host.Sysctl(p.Ctx, key)
-		if err != nil || strings.TrimSpace(s.Value) != "1" || in.Errno != "EXDEV" {
+		if err != nil || strings.TrimSpace(s.Value) != "1" || back.Device == f.Inbound {
 			continue
 		}
 		c.Culprit = sysctlCulprit(s)

@@ -33,6 +33,9 @@ type ConnectQuery struct {
 	// Watch: after a connection that was accepted and without Speak, stay a
 	// moment to see whether the other side ends it at once.
 	Watch bool
+	// Impatient: facts say already that the connection won't be accepted, so a
+	// short look whether it is will do.
+	Impatient bool
 	// URLPath is what to ask for by HTTP, default /.
 	URLPath string
 }

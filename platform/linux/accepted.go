@@ -15,12 +15,17 @@ import (
 )
 
 // patience are the pauses between looks whether a connection is accepted. A
-// listener that lives takes it within the first.
+// listener that lives takes it within the first. After them only a query that
+// does not speak and is not impatient goes on looking, until its time is over.
 var patience = [...]time.Duration{0, 1e6, 5e6, 20e6, 80e6, 250e6}
 
 // look tries to see the peer: seen is false if it can't be seen at all.
 func (p *probe) look(see func() (accepted, seen bool)) {
-	for _, pause := range patience {
+	for i := 0; ; i++ {
+		pause := patience[min(i, len(patience)-1)]
+		if i >= len(patience) && (p.q.Impatient || p.q.Speak != "") {
+			return
+		}
 		if pause > 0 {
 			select {
 			case <-p.ctx.Done():

@@ -105,7 +105,7 @@ func canonical(args any) string {
 	case nil:
 		return "null"
 	case host.ConnectQuery:
-		q.Timeout, q.Watch = 0, false
+		q.Timeout, q.Watch, q.Impatient = 0, false, false
 		args = q
 	}
 	if s, ok := args.(string); ok && plain(s) {
