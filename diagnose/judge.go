@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -259,8 +260,7 @@ func (r *run) firewallDoubt(f *Flow) string {
 // whose reset is the kernel's own, too. NAT needs connection tracking; a kernel
 // that has it not loaded doesn't count connections.
 func (r *run) translated(f *Flow) bool {
-	counters, err := r.host.Counters(r.ctx)
-	if _, tracks := counters["Conntrack.count"]; err == nil && !tracks {
+	if _, err := r.host.Sysctl(r.ctx, "net.netfilter.nf_conntrack_count"); errors.Is(err, host.ErrUnsupported) {
 		return false
 	}
 	hooks, err := r.host.Hooks(r.ctx)

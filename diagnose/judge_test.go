@@ -17,7 +17,7 @@ type scripted struct {
 	host.Host
 	attempts map[string]host.Attempt
 	hooks    host.Hooks
-	tracked  int64 // connections that the kernel tracks; 0: it does not
+	tracked  bool // the kernel tracks connections
 	names    map[string][]netip.Addr
 }
 
@@ -33,11 +33,11 @@ func (s scripted) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt,
 	return a, nil
 }
 
-func (s scripted) Counters(context.Context) (map[string]int64, error) {
-	if s.tracked == 0 {
-		return nil, nil
+func (s scripted) Sysctl(_ context.Context, key string) (host.Sysctl, error) {
+	if !s.tracked {
+		return host.Sysctl{}, host.ErrUnsupported
 	}
-	return map[string]int64{"Conntrack.count": s.tracked}, nil
+	return host.Sysctl{Key: key, Value: "1"}, nil
 }
 
 func (s scripted) Hooks(context.Context) (host.Hooks, error) { return s.hooks, nil }
@@ -72,7 +72,7 @@ func TestJudge(t *testing.T) {
 		target   string
 		attempts map[string]host.Attempt
 		hooks    host.Hooks
-		tracked  int64
+		tracked  bool
 		checks   []*Check
 		noProbe  bool
 
@@ -102,7 +102,7 @@ func TestJudge(t *testing.T) {
 			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status:   Broken, outcome: Refused, root: "no-listener", confidence: Proven, explains: true, causes: []string{"no-listener"}},
 		"but not where NAT may have led elsewhere": {
-			target: "127.0.0.1:1", hooks: host.Hooks{List: []host.Hook{{Backend: "nft", Family: "ip", Hook: "output", Type: "nat", Rules: 1}}}, tracked: 1,
+			target: "127.0.0.1:1", hooks: host.Hooks{List: []host.Hook{{Backend: "nft", Family: "ip", Hook: "output", Type: "nat", Rules: 1}}}, tracked: true,
 			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},
 			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status:   Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}, findings: []string{"firewall-unmodelled"}},

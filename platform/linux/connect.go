@@ -33,7 +33,7 @@ func (h *Host) Connect(ctx context.Context, q host.ConnectQuery) (host.Attempt, 
 	defer cancel()
 	p := probe{h: h, ctx: own, q: q}
 	p.Accepted = "unknown"
-	before := h.moving(ctx)
+	before := h.moving()
 	var err error
 	switch q.Network {
 	case "tcp":
@@ -52,7 +52,7 @@ func (h *Host) Connect(ctx context.Context, q host.ConnectQuery) (host.Attempt, 
 		err = ctx.Err()
 	}
 	if p.Errno != "" || p.Accepted == "no" {
-		p.Moved = moved(before, h.moving(ctx))
+		p.Moved = moved(before, h.moving())
 	}
 	if err != nil {
 		return host.Attempt{}, fmt.Errorf("connect to %s %s: %w", q.Network, target(q), err)

@@ -3,37 +3,49 @@
 package linux
 
 import (
-	"context"
-	"strings"
+	"bytes"
+	"os"
 )
 
-// moving reads the counters that only rise. What can't be read is no reason
-// not to probe: the answer is then empty.
-func (h *Host) moving(ctx context.Context) map[string]int64 {
-	all, err := h.Counters(ctx)
-	if err != nil {
-		return nil
-	}
-	for name := range all {
-		group, _, _ := strings.Cut(name, ".")
-		switch group {
-		case "Tcp", "TcpExt", "Ip", "IpExt", "Ip6", "Icmp", "Icmp6", "Udp", "Udp6", "Xfrm":
-		default:
-			delete(all, name) // a level, not a count
+// movingFiles hold counters that only rise, as parseSNMP and its kin read them.
+var movingFiles = [...]struct {
+	path  string
+	parse func([]byte, map[string]int64) error
+}{
+	{"/proc/thread-self/net/snmp", parseSNMP},
+	{"/proc/thread-self/net/netstat", parseSNMP},
+	{"/proc/thread-self/net/xfrm_stat", parseXfrmStat},
+}
+
+// reading is the text of the counters at one moment; a file that can't be read
+// is nil, and no reason not to probe. It is parsed only when two are compared.
+type reading [len(movingFiles)][]byte
+
+func (h *Host) moving() (r reading) {
+	_ = h.inNamespace(func() error {
+		for i, f := range movingFiles {
+			r[i], _ = os.ReadFile(f.path)
 		}
-	}
-	return all
+		return nil
+	})
+	return r
 }
 
 // moved says which counters rose between two readings, and by how much.
-func moved(before, after map[string]int64) map[string]int64 {
-	if before == nil || after == nil {
-		return nil
-	}
+func moved(before, after reading) map[string]int64 {
 	rose := map[string]int64{}
-	for name, n := range after {
-		if d := n - before[name]; d > 0 {
-			rose[name] = d
+	for i, f := range movingFiles {
+		if before[i] == nil || after[i] == nil || bytes.Equal(before[i], after[i]) {
+			continue
+		}
+		old, now := map[string]int64{}, map[string]int64{}
+		if f.parse(before[i], old) != nil || f.parse(after[i], now) != nil {
+			continue
+		}
+		for name, n := range now {
+			if d := n - old[name]; d > 0 {
+				rose[name] = d
+			}
 		}
 	}
 	return rose

@@ -22,7 +22,7 @@ var settings = []string{
 	"net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_nonlocal_bind",
 	"net.ipv6.ip_nonlocal_bind", "net.ipv6.bindv6only", "net.ipv4.ip_forward", "net.ipv4.tcp_abort_on_overflow", "net.ipv4.tcp_syncookies",
 	"net.ipv4.tcp_max_syn_backlog", "net.core.somaxconn", "net.ipv4.tcp_l3mdev_accept", "net.ipv4.udp_l3mdev_accept", "net.ipv4.tcp_mtu_probing",
-	"net.ipv4.icmp_ratelimit", "net.ipv4.tcp_tw_reuse", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.disable_ipv6",
+	"net.ipv4.icmp_ratelimit", "net.netfilter.nf_conntrack_count", "net.ipv4.tcp_tw_reuse", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.disable_ipv6",
 	"net.ipv6.conf.default.disable_ipv6", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_msgs_per_sec",
 }
 
