@@ -35,7 +35,7 @@ func parseSymptom(word string) (*Symptom, error) {
 }
 
 // expect reads one indented line below a question.
-func (a *Ask) expect(words []string) error {
+func (e *Ask) expect(words []string) error {
 	key, args := words[0], words[1:]
 	one := func() (string, error) {
 		if len(args) != 1 {
@@ -46,44 +46,44 @@ func (a *Ask) expect(words []string) error {
 	var err error
 	switch key {
 	case "status":
-		if a.Status, err = one(); err == nil && !slices.Contains(statuses, a.Status) {
+		if e.Status, err = one(); err == nil && !slices.Contains(statuses, e.Status) {
 			err = fmt.Errorf("status is one of %s", strings.Join(statuses, ", "))
 		}
 	case "exit":
 		var v string
 		if v, err = one(); err == nil {
-			a.Exit, err = strconv.Atoi(v)
+			e.Exit, err = strconv.Atoi(v)
 		}
 	case "outcome":
-		a.Outcome, err = one()
+		e.Outcome, err = one()
 	case "cause":
 		if len(args) != 2 || !slices.Contains(confidence, args[1]) {
 			return errors.New("want: cause CODE proven|likely|possible")
 		}
-		a.Code, a.Confidence = args[0], args[1]
+		e.Code, e.Confidence = args[0], args[1]
 	case "culprit":
-		a.Culprit, err = fields(args)
+		e.Culprit, err = fields(args)
 	case "server":
-		a.Server, err = fields(args)
+		e.Server, err = fields(args)
 	case "after":
-		a.After = true
+		e.After = true
 	case "also":
-		a.Also = args
+		e.Also = args
 	case "finding":
 		if len(args) < 2 {
 			return errors.New("want: finding CODE note|warning [FIELD=VALUE…]")
 		}
 		f := Expected{Code: args[0], Severity: args[1]}
 		f.Culprit, err = fields(args[2:])
-		a.Findings = append(a.Findings, f)
+		e.Findings = append(e.Findings, f)
 	case "no-finding":
-		a.NoFindings = append(a.NoFindings, args...)
+		e.NoFindings = append(e.NoFindings, args...)
 	case "limit":
-		a.Limits = append(a.Limits, strings.Join(args, " "))
+		e.Limits = append(e.Limits, strings.Join(args, " "))
 	case "evidence":
-		a.Evidence = append(a.Evidence, strings.Join(args, " "))
+		e.Evidence = append(e.Evidence, strings.Join(args, " "))
 	case "no-replay":
-		a.NoReplay = strings.Join(args, " ")
+		e.NoReplay = strings.Join(args, " ")
 	default:
 		err = fmt.Errorf("unknown expectation %q", key)
 	}
