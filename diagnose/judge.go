@@ -165,6 +165,10 @@ func (r *run) weigh(f *Flow) {
 			if c.Asked {
 				c.Confidence, c.Because = c.Ceiling, "the kernel was asked and says so"
 			}
+		case c.Unaccepted && !c.Sometimes && f.Observed.Accepted == "yes":
+			c.Explains = false
+			c.Confidence, c.Because = Possible, "the connection was accepted all the same"
+			continue
 		case c.Sometimes, c.After && f.Observed.Outcome.Good(), !c.After && c.shows(f.Observed.Outcome), c.After && c.Outcome == f.Observed.Outcome:
 			c.Explains = true
 			c.Confidence, c.Because = c.Ceiling, "prediction and observation agree: "+f.Observed.describe()

@@ -140,6 +140,10 @@ func TestJudge(t *testing.T) {
 			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {}},
 			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "listener-stopped", Outcome: Connected, After: true})},
 			status: Broken, outcome: Connected, root: "listener-stopped", confidence: Proven, explains: true, causes: []string{"listener-stopped"}},
+		"a connection that was taken disproves a process that takes none": {
+			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Accepted: "yes"}},
+			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "listener-stopped", Outcome: Connected, After: true, Unaccepted: true})},
+			status: Warning, outcome: Connected, findings: []string{"prediction-differs"}},
 		"one address that works is enough, a quick refusal of the other a note": {
 			target: "both:1", attempts: map[string]host.Attempt{"::1": refused(), "127.0.0.1": {}},
 			checks: []*Check{stop("a", true, Predict, "::1", Cause{Code: "listener-other-family", Outcome: Refused})},

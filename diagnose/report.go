@@ -139,6 +139,9 @@ type Cause struct {
 	// what follows fails; Outcome is then Connected or Reset.
 	Outcome Outcome `json:"outcome"`
 	After   bool    `json:"after_connect,omitempty"`
+	// Unaccepted: the process does not take the connection, so that one which
+	// was taken disproves it.
+	Unaccepted bool `json:"-"`
 	// Also are other outcomes that it can show as.
 	Also []Outcome `json:"-"`
 	// Doubt is why the facts alone don't prove it; Ceiling is then the most

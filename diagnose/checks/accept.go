@@ -33,7 +33,7 @@ func runAccept(p *diagnose.Pass) error {
 			return nil
 		}
 	}
-	procs, _ := holdersOf(p, s.Inode)
+	procs, complete := holdersOf(p, s.Inode)
 	if stopFilter(p, s, procs) {
 		return nil
 	}
@@ -54,6 +54,9 @@ func runAccept(p *diagnose.Pass) error {
 	}
 	full := s.Queue > s.Backlog
 	if c := stuck(p, s, procs); c != nil {
+		if !complete {
+			c.Doubt, c.Ceiling = "another process that can't be seen may hold the socket, too, and accept", diagnose.Likely
+		}
 		if full {
 			c.After, c.Outcome = false, diagnose.Timeout
 			c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; its queue is full (%d of %d).", s.Queue, s.Backlog)
@@ -198,7 +201,7 @@ func stuck(p *diagnose.Pass, s host.Socket, procs []host.Process) *diagnose.Caus
 }
 
 func stuckProcess(p *diagnose.Pass, s host.Socket, proc host.Process) *diagnose.Cause {
-	c := &diagnose.Cause{Outcome: diagnose.Connected, After: true, Culprit: processCulprit(proc), Evidence: []diagnose.Evidence{processEvidence(proc), socketEvidence(s)}}
+	c := &diagnose.Cause{Outcome: diagnose.Connected, After: true, Unaccepted: true, Culprit: processCulprit(proc), Evidence: []diagnose.Evidence{processEvidence(proc), socketEvidence(s)}}
 	c.Culprit.Address = socketAddress(s)
 	cg, err := p.Host.Cgroup(p.Ctx, proc.Cgroup)
 	if err == nil && cg.Frozen {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/platform/host"
@@ -71,9 +72,15 @@ func runNeighbour(p *diagnose.Pass) error {
 		if f.Route.Gateway.IsValid() {
 			who = fmt.Sprintf("the gateway %s does not answer %s", hop, asking(hop))
 		}
-		p.Stop(diagnose.Cause{Code: "neighbour-failed", Outcome: diagnose.HostUnreachable, Also: []diagnose.Outcome{diagnose.Timeout},
+		c := diagnose.Cause{Code: "neighbour-failed", Outcome: diagnose.HostUnreachable, Also: []diagnose.Outcome{diagnose.Timeout},
 			Culprit: &diagnose.Culprit{Kind: "neighbour", Address: hop.String(), Device: f.Route.Device}, Evidence: []diagnose.Evidence{ev, routeEvidence(f)},
-			Title: fmt.Sprintf("Nobody is there: %s on %s (host down, wrong address or netmask, other VLAN).", who, f.Route.Device)})
+			Title: fmt.Sprintf("Nobody is there: %s on %s (host down, wrong address or netmask, other VLAN).", who, f.Route.Device)}
+		// The kernel gives up after three seconds (mcast_solicit, retrans_time_ms):
+		// an entry that failed within a shorter attempt is older than it.
+		if n.State == "FAILED" && f.Attempt != nil && f.Observed.Outcome == diagnose.Timeout && f.Attempt.Elapsed < 2900*time.Millisecond {
+			c.Doubt, c.Ceiling = "the entry is older than the attempt, which something else may have stopped", diagnose.Likely
+		}
+		p.Stop(c)
 	case "PERMANENT":
 		if f.Observed == nil || f.Observed.Outcome != diagnose.Timeout {
 			p.OK("%s", ev.Value)

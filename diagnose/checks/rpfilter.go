@@ -14,6 +14,10 @@ var rpFilter = &diagnose.Check{
 	Run: runRPFilter,
 }
 
+// synTries is how many answers one attempt can draw: the far end repeats its
+// SYN-ACK, and this one its SYN, after 1 and 3 seconds (RFC 6298).
+const synTries = 6
+
 // The kernel counts each packet that reverse path filtering drops
 // (fib_validate_source, TcpExt IPReversePathFilter); a silent attempt during
 // which the counter rose was answered, and the answer thrown away.
@@ -59,6 +63,9 @@ func runRPFilter(p *diagnose.Pass) error {
 		title = fmt.Sprintf("The answer from %s came in by %s though the way to it is %s, and strict reverse path filtering dropped it.", f.Addr(), device, f.Route.Device)
 	}
 	c := diagnose.Cause{Code: "rp-filter", Outcome: diagnose.Timeout, Culprit: culprit, Evidence: evidence, Title: title}
+	if n > synTries {
+		c.Doubt, c.Ceiling = "so many packets can't all be answers to this attempt", diagnose.Likely
+	}
 	if culprit.Key != "" {
 		c.Fixes = []diagnose.Fix{loosen(culprit)}
 	}
