@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -24,6 +25,9 @@ func runRoute(p *diagnose.Pass) error {
 		return nil
 	}
 	dst := reached(f.Addr())
+	if stopScope(p, dst) {
+		return nil
+	}
 	// Policy rules may select by protocol and port (ip-rule(8)).
 	q := host.RouteQuery{Destination: dst.WithZone(""), OutDevice: dst.Zone(), Protocol: protocolNumber[f.Network], DestinationPort: f.Port()}
 	r, err := p.Host.RouteTo(p.Ctx, q)
@@ -64,12 +68,48 @@ func runRoute(p *diagnose.Pass) error {
 				Undo:     [][]string{{"ip", "route", "del", "local", dst.String(), "dev", own.Device, "table", "local"}}}}})
 		return nil
 	}
+	if f.Network == "tcp" && own == nil && (r.Type == "broadcast" || r.Type == "multicast") {
+		p.Stop(diagnose.Cause{Code: "no-route", Outcome: diagnose.NetUnreachable, Culprit: &diagnose.Culprit{Kind: "route", Address: dst.String(), Text: routeText(r)}, Evidence: evidence,
+			Title: fmt.Sprintf("%s is a %s address: TCP connects to one host only (tcp_v4_connect).", dst, r.Type)})
+		return nil
+	}
 	if r.Errno == "" && r.Type != "blackhole" && r.Type != "unreachable" && r.Type != "prohibit" {
 		p.OK("%s", routeText(r))
 		return nil
 	}
 	stopRoute(p, dst, r, addrs, links, evidence)
 	return nil
+}
+
+// stopScope: a link-local address is on every link, so that it means nothing
+// without its device (ipv6(7), sin6_scope_id), nor with one that is not there.
+func stopScope(p *diagnose.Pass, dst netip.Addr) bool {
+	if !dst.Is6() || !dst.IsLinkLocalUnicast() {
+		return false
+	}
+	links, err := p.Host.Links(p.Ctx)
+	if err != nil || dst.Zone() != "" && linkByName(links, dst.Zone()) != nil {
+		return false
+	}
+	var names []string
+	for _, l := range links {
+		if l.Up && !l.Loopback {
+			names = append(names, l.Name)
+		}
+	}
+	evidence := []diagnose.Evidence{{Source: "RTM_GETLINK", What: "devices that are up", Value: strings.Join(names, " ")}}
+	c := diagnose.Cause{Code: "no-route", Outcome: diagnose.NetUnreachable, Also: []diagnose.Outcome{diagnose.AddressUnavailable}, Evidence: evidence,
+		Culprit: &diagnose.Culprit{Kind: "address", Address: dst.String()},
+		Title:   fmt.Sprintf("%s is a link-local address, which is on every link: it needs its device, as in [%s%%DEVICE].", dst, dst)}
+	if dst.Zone() != "" {
+		if _, err := strconv.Atoi(dst.Zone()); err == nil {
+			return false // a device by its index
+		}
+		c.Culprit.Device = dst.Zone()
+		c.Title = fmt.Sprintf("This host has no device %q.", dst.Zone())
+	}
+	p.Stop(c)
+	return true
 }
 
 // stopLoopback handles what loopback itself can lack: the device, or IPv6.
