@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -208,11 +207,7 @@ func TestNetworkWithoutRights(t *testing.T) {
 	if os.Geteuid() == 0 {
 		load(t, "h2_some", ebpf.XDP, ebpf.AttachXDP, 2)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// The thread ends with the goroutine and takes its lack of rights along.
-		runtime.LockOSThread()
+	onThreadOfItsOwn(func() {
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&header, &none[0]); err != nil {
@@ -241,8 +236,7 @@ func TestNetworkWithoutRights(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-	}()
-	<-done
+	})
 }
 
 func TestConstantOf(t *testing.T) {

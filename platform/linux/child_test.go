@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,24 @@ import (
 
 	"github.com/portwhy/portwhy/platform/host"
 )
+
+// onThreadOfItsOwn runs f on a thread that ends with it, rights and namespaces
+// that f changes included. It is never the main one, whose credentials are what
+// /proc/PID tells of the process.
+func onThreadOfItsOwn(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			onThreadOfItsOwn(f)
+			return
+		}
+		f()
+	}()
+	<-done
+}
 
 // TestHelperProcess is no test: it is what startHelper runs as another process.
 func TestHelperProcess(t *testing.T) {
