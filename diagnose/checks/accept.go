@@ -33,7 +33,7 @@ func runAccept(p *diagnose.Pass) error {
 			return nil
 		}
 	}
-	procs, complete := holdersOf(p, s.Inode)
+	procs, _ := holdersOf(p, s.Inode)
 	if stopFilter(p, s, procs) {
 		return nil
 	}
@@ -53,10 +53,15 @@ func runAccept(p *diagnose.Pass) error {
 		return stuckMember(p, group)
 	}
 	full := s.Queue > s.Backlog
-	if c := stuck(p, s, procs); c != nil {
-		if !complete {
+	c := stuck(p, s, procs)
+	if c != nil {
+		// One holder that accepts is enough, so none may be missed.
+		all, complete := everyHolder(p, s.Inode)
+		if c = stuck(p, s, all); c != nil && !complete {
 			c.Doubt, c.Ceiling = "another process that can't be seen may hold the socket, too, and accept", diagnose.Likely
 		}
+	}
+	if c != nil {
 		if full {
 			c.After, c.Outcome = false, diagnose.Timeout
 			c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; its queue is full (%d of %d).", s.Queue, s.Backlog)
@@ -139,7 +144,7 @@ func stopFilter(p *diagnose.Pass, s host.Socket, procs []host.Process) bool {
 
 // optionsOf reads a socket's options through the holder's descriptor.
 func optionsOf(p *diagnose.Pass, s host.Socket, pid int) (host.SocketOptions, error) {
-	found, err := p.Host.Holders(p.Ctx, host.HolderQuery{Inodes: []uint64{s.Inode}, Every: true})
+	found, err := p.Host.Holders(p.Ctx, host.HolderQuery{Inodes: []uint64{s.Inode}})
 	if err != nil {
 		return host.SocketOptions{}, err
 	}

@@ -12,14 +12,26 @@ import (
 // maxCmdline bounds a command line in a report.
 const maxCmdline = 512
 
-// holdersOf returns the processes that hold the socket, lowest pid first. The
-// second result is false if some processes' descriptors could not be read, so
-// that an empty answer proves nothing.
+// holdersOf returns processes that hold the socket, lowest pid first: the first
+// that is found, and those of its relatives that do. The second result is false
+// if some processes' descriptors could not be read, so that an empty answer
+// proves nothing.
 func holdersOf(p *diagnose.Pass, inode uint64) ([]host.Process, bool) {
+	return holders(p, host.HolderQuery{Inodes: []uint64{inode}})
+}
+
+// everyHolder returns all processes that hold the socket. It looks at every
+// descriptor of the host.
+func everyHolder(p *diagnose.Pass, inode uint64) ([]host.Process, bool) {
+	return holders(p, host.HolderQuery{Inodes: []uint64{inode}, Every: true})
+}
+
+func holders(p *diagnose.Pass, q host.HolderQuery) ([]host.Process, bool) {
+	inode := q.Inodes[0]
 	if inode == 0 {
 		return nil, true
 	}
-	found, err := p.Host.Holders(p.Ctx, host.HolderQuery{Inodes: []uint64{inode}, Every: true})
+	found, err := p.Host.Holders(p.Ctx, q)
 	if err != nil {
 		p.Limit(diagnose.LimitOf("which process holds the socket", err))
 		return nil, false
