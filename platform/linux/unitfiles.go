@@ -44,7 +44,7 @@ func (t *configTree) units(ctx context.Context) unitClaims {
 	names := make([]string, 0, len(files.fragments))
 	for name := range files.fragments {
 		// A template alone opens nothing; its instances are enabled by name.
-		if !strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "@") {
+		if !strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "@") && !files.systemdsOwn(name) {
 			names = append(names, name)
 		}
 	}
@@ -66,6 +66,14 @@ func (t *configTree) units(ctx context.Context) unitClaims {
 		all.mains = append(all.mains, r.mains...)
 	}
 	return all
+}
+
+// systemdsOwn reports whether the unit is a service of systemd itself as it
+// was shipped. Those, half of all on a plain host, name no port: what listens
+// for them is a socket unit, or a configuration of theirs.
+func (f unitFiles) systemdsOwn(name string) bool {
+	return strings.HasPrefix(name, "systemd-") && strings.HasSuffix(name, ".service") && len(f.dropIns[name]) == 0 &&
+		(strings.HasPrefix(f.fragments[name], "/usr/lib/") || strings.HasPrefix(f.fragments[name], "/lib/"))
 }
 
 // unit reads one unit with its drop-ins.
