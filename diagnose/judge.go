@@ -158,6 +158,9 @@ func (r *run) weigh(f *Flow) {
 			c.Doubt, c.Ceiling = "", Proven
 			c.Evidence = append(c.Evidence, Evidence{Source: "kernel counter", What: c.Counter, Value: fmt.Sprintf("rose by %d during the attempt", f.Attempt.Moved[c.Counter])})
 		}
+		if c.Unaccepted && f.Observed != nil && f.Observed.Accepted == "no" {
+			c.Doubt, c.Ceiling = "", Proven // whoever else may hold the socket did not take it either
+		}
 		switch {
 		case f.Observed == nil || f.Observed.Outcome == Unknown && f.Network == "udp":
 			c.Explains = true

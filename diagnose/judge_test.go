@@ -144,6 +144,10 @@ func TestJudge(t *testing.T) {
 			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Accepted: "yes"}},
 			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "listener-stopped", Outcome: Connected, After: true, Unaccepted: true})},
 			status: Warning, outcome: Connected, findings: []string{"prediction-differs"}},
+		"a connection that nobody took leaves no doubt who else could have": {
+			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Accepted: "no"}},
+			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "listener-stopped", Outcome: Connected, After: true, Unaccepted: true, Doubt: "hidden", Ceiling: Likely})},
+			status: Broken, outcome: Connected, root: "listener-stopped", confidence: Proven, explains: true, causes: []string{"listener-stopped"}},
 		"one address that works is enough, a quick refusal of the other a note": {
 			target: "both:1", attempts: map[string]host.Attempt{"::1": refused(), "127.0.0.1": {}},
 			checks: []*Check{stop("a", true, Predict, "::1", Cause{Code: "listener-other-family", Outcome: Refused})},
