@@ -119,9 +119,6 @@ type Pass struct {
 // OK says that the flow passes here.
 func (p *Pass) OK(format string, args ...any) { p.say(ResultPass, format, args...) }
 
-// Rewrite says that the flow goes on changed.
-func (p *Pass) Rewrite(format string, args ...any) { p.say(ResultRewrite, format, args...) }
-
 // Skip says that the check does not concern this flow.
 func (p *Pass) Skip(format string, args ...any) { p.say(ResultSkip, format, args...) }
 
