@@ -133,8 +133,11 @@ func TestClaimsTree(t *testing.T) {
 			t.Errorf("no time: %+v", c)
 		}
 	}
-	if len(got.Limits) != 0 {
-		t.Errorf("limits %+v", got.Limits)
+	// Without root even what kmsg is stays hidden, and that is said.
+	for _, l := range got.Limits {
+		if os.Geteuid() == 0 || !strings.HasSuffix(l.What, "kmsg") {
+			t.Errorf("limit %+v", l)
+		}
 	}
 }
 
