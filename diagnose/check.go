@@ -67,6 +67,7 @@ type Flow struct {
 	probeErr error
 	index    int
 	bind     bool
+	led      bool // connected, and NAT may have led it to another listener
 	unread   bool // predicted to work, but for a firewall that was not read
 }
 

@@ -74,6 +74,7 @@ func Run(ctx context.Context, h host.Host, t Target, checks []*Check, o Options)
 	r.phase(Predict)
 	if !o.NoProbe && !o.From.IsValid() {
 		r.probe()
+		r.disown()
 	}
 	r.phase(Explain)
 	rep := r.judge()

@@ -196,6 +196,10 @@ func (r *run) weigh(f *Flow) {
 		if n := f.ownReset(); n > 0 && c.Outcome == Refused && c.behind {
 			c.Evidence = append(c.Evidence, Evidence{Source: "/proc/net/snmp", What: "Tcp.OutRsts", Value: fmt.Sprintf("rose by %d during the attempt: the reset is the kernel's own, not a firewall's", n)})
 		}
+		if f.led && c.After && !c.seen {
+			c.Confidence = Possible
+			c.Because += "; but a NAT rule may have led the connection elsewhere"
+		}
 		if c.behind && !c.After && !counted && c.Confidence == Proven {
 			if why := r.firewallDoubt(f); why != "" {
 				c.Confidence = Likely
@@ -280,6 +284,20 @@ func (r *run) translated(f *Flow) bool {
 		}
 	}
 	return false
+}
+
+// disown forgets the predicted listener of a connection whose other end was
+// not found at it, where NAT may have led to another: who answers is unknown.
+func (r *run) disown() {
+	for _, f := range r.flows {
+		if f.Listener == nil || f.Network != "tcp" || f.Attempt == nil || f.Attempt.Errno != "" || f.Attempt.Accepted != "unknown" || !r.translated(f) {
+			continue
+		}
+		f.Listener, f.led, r.server = nil, true, nil
+		r.limit(host.Limit{What: "who answers at " + f.String(), Why: "a NAT rule may lead the connection elsewhere, and such rules are not evaluated by this version",
+			Needs: "reading them: nft list ruleset, iptables-save"})
+		r.find(Finding{Code: "firewall-unmodelled", Severity: SeverityNote, Title: "a NAT rule may lead the connection to " + f.String() + " elsewhere"})
+	}
 }
 
 // ownReset returns by how much the count of resets that the kernel's stack sent
