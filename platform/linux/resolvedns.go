@@ -5,7 +5,6 @@ package linux
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -15,13 +14,8 @@ import (
 func (h *Host) ResolveDNS(ctx context.Context, name string) (host.Resolution, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	r := host.Resolution{Name: clean(name, 255)}
-	if address, ok := literal(name); ok {
-		r.Source, r.Addresses = "literal", []netip.Addr{address}
-		return r, nil
-	}
-	if !validName(name) {
-		r.Error, r.Detail = "not-found", "not a valid host name"
+	r, known := unasked(name)
+	if known {
 		return r, nil
 	}
 	if _, err := h.askDNS(ctx, h.resolverFiles(), name, &r); err != nil {

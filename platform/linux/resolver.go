@@ -32,13 +32,8 @@ const (
 func (h *Host) Resolve(ctx context.Context, name string) (host.Resolution, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	r := host.Resolution{Name: clean(name, 255)}
-	if address, ok := literal(name); ok {
-		r.Source, r.Addresses = "literal", []netip.Addr{address}
-		return r, nil
-	}
-	if !validName(name) {
-		r.Error, r.Detail = "not-found", "not a valid host name"
+	r, known := unasked(name)
+	if known {
 		return r, nil
 	}
 	files := h.resolverFiles()
@@ -62,6 +57,21 @@ func (h *Host) Resolve(ctx context.Context, name string) (host.Resolution, error
 		r.Addresses = order
 	}
 	return r, nil
+}
+
+// unasked answers what needs no question: an address, and what can't be a name.
+func unasked(name string) (r host.Resolution, known bool) {
+	r.Name = clean(name, 255)
+	address, ok := literal(name)
+	switch {
+	case ok:
+		r.Source, r.Addresses = "literal", []netip.Addr{address}
+	case !validName(name):
+		r.Error, r.Detail = "not-found", "not a valid host name"
+	default:
+		return r, false
+	}
+	return r, true
 }
 
 // askServices asks one service after the other until one answers or an action
