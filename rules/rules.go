@@ -1,6 +1,3 @@
-// Package rules is a host's firewall as data: what nftables, iptables on
-// nftables, iptables-legacy and ipset hold, in one model and as the kernel
-// keeps it, so that package eval can do with a packet what netfilter would.
 package rules
 
 import "fmt"
