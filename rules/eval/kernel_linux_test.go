@@ -276,4 +276,3 @@ func ports(r *rand.Rand, table *rules.Table, text *strings.Builder) *rules.Set {
 
 func network(offset, n uint32) rules.Expr   { return &rules.Payload{Base: 1, Offset: offset, Len: n} }
 func transport(offset, n uint32) rules.Expr { return &rules.Payload{Base: 2, Offset: offset, Len: n} }
-func u16(v uint16) []byte                   { return binary.BigEndian.AppendUint16(nil, v) }
