@@ -319,9 +319,9 @@ type IPTables struct {
 	Flags, Inv                 uint8
 }
 
-// Match is a match of iptables, Data its kernel structure (struct xt_tcp, …)
-// up to and without trailing alignment as iptables passes it. What the kernel
-// keeps for itself in it (pointers) is zero.
+// Match is a match of iptables, Data its kernel structure (struct xt_tcp, …),
+// filled up to a multiple of 8 bytes as the kernel keeps it (XT_ALIGN). What the
+// kernel keeps for itself in it (pointers) is zero.
 type Match struct {
 	Ext  string
 	Rev  uint8
