@@ -35,7 +35,7 @@ func ParseMatch(_ rules.Family, name string, args []string, _ uint16) (rules.Mat
 		arity = map[string]int{"--mark": 1}
 		set = func(_ string, not bool, val []string) error { return setMark(m.Data, not, val[0]) }
 	default:
-		return rules.Match{}, 0, fmt.Errorf("match %s is not supported", name)
+		return rules.Match{}, 0, fmt.Errorf("match %s: %w", name, ErrUnknown)
 	}
 	n, seen := 0, map[string]bool{}
 	for n < len(args) {
@@ -90,7 +90,7 @@ func MatchText(_ rules.Family, m *rules.Match) (string, bool) {
 
 // ParseTarget is ParseMatch for targets. It knows none yet.
 func ParseTarget(_ rules.Family, name string, _ []string, _ uint16) (rules.Target, int, error) {
-	return rules.Target{}, 0, fmt.Errorf("target %s is not supported", name)
+	return rules.Target{}, 0, fmt.Errorf("target %s: %w", name, ErrUnknown)
 }
 
 // TargetText is MatchText for targets. It knows none yet.
