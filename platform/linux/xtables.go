@@ -92,22 +92,32 @@ func (x xtFamily) hooks(table string) ([]host.Hook, error) {
 	if x.domain == 0 {
 		return []host.Hook{{Backend: "iptables-legacy", Family: x.family, Table: table, Type: "filter", Rules: -1}}, nil
 	}
-	fd, err := unix.Socket(x.domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	info, entries, err := x.read(table)
 	if err != nil {
 		return nil, err
 	}
+	return x.parse(table, info, entries)
+}
+
+// read asks the kernel for a table in the calling thread's namespace: for
+// struct ipt_getinfo, and for the entries.
+func (x xtFamily) read(table string) (info, entries []byte, err error) {
+	fd, err := unix.Socket(x.domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer unix.Close(fd)
 	for range dumpTries {
-		info := make([]byte, xtInfoSize)
+		info = make([]byte, xtInfoSize)
 		copy(info, table)
 		if err := getsockopt(fd, x.level, xtSoGetInfo, info); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		size := binary.NativeEndian.Uint32(info[xtInfoSize-4:])
 		if size > xtTableMax {
-			return nil, fmt.Errorf("%d bytes are too many", size)
+			return nil, nil, fmt.Errorf("%d bytes are too many", size)
 		}
-		entries := make([]byte, xtEntriesHead+int(size))
+		entries = make([]byte, xtEntriesHead+int(size))
 		copy(entries, table)
 		binary.NativeEndian.PutUint32(entries[xtNameSize:], size)
 		err := getsockopt(fd, x.level, xtSoGetEntries, entries)
@@ -115,11 +125,11 @@ func (x xtFamily) hooks(table string) ([]host.Hook, error) {
 			continue // the table changed in between
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return x.parse(table, info, entries[xtEntriesHead:])
+		return info, entries[xtEntriesHead:], nil
 	}
-	return nil, errTableChanged
+	return nil, nil, errTableChanged
 }
 
 // getsockopt fills b, which also tells what is wanted.

@@ -9,10 +9,11 @@ import (
 // store hands out memory in blocks: a large file has a million rules, and
 // asking for each of their parts by itself costs time and space.
 type store struct {
-	rules []rules.Rule
-	heads []rules.IPTables
-	lists []rules.Expr
-	bytes []byte
+	rules   []rules.Rule
+	heads   []rules.IPTables
+	matches []rules.Match
+	lists   []rules.Expr
+	bytes   []byte
 }
 
 // storeBlock is how many are allocated at once.
@@ -35,6 +36,15 @@ func (s *store) head(h rules.IPTables) *rules.IPTables {
 	s.heads = s.heads[1:]
 	*to = h
 	return to
+}
+
+func (s *store) match() *rules.Match {
+	if len(s.matches) == 0 {
+		s.matches = make([]rules.Match, storeBlock)
+	}
+	m := &s.matches[0]
+	s.matches = s.matches[1:]
+	return m
 }
 
 // list is a copy of a rule's expressions.

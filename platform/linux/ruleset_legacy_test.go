@@ -1,0 +1,185 @@
+//go:build linux
+
+package linux
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/portwhy/portwhy/rules"
+	iptables "github.com/portwhy/portwhy/rules/xtables"
+)
+
+// legacyText has what iptables-legacy takes for both families, with XX for an
+// address and NN for a network.
+const legacyText = `*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+[7:8] -A PREROUTING -p udp -j ACCEPT
+COMMIT
+*mangle
+:OUTPUT DROP [5:6]
+-A OUTPUT -m mark ! --mark 0x1/0xff -o eth+ -j RETURN
+COMMIT
+*filter
+:INPUT DROP [3:4]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:a - [0:0]
+:empty - [0:0]
+:z - [0:0]
+-A INPUT ! -s NN -d XX -p tcp -m tcp --sport 1:9 ! --dport 22 -j a
+-A INPUT -s XX,NN -d XX,NN -g z
+-A INPUT
+-A FORWARD ! -i lo ! -o eth0 ! -p udp
+-A a -p 47 -j z
+-A a -p tcp --syn -j empty
+-I a 2 -p udp --dport 53 -m udp --sport 53 -j DROP
+-A z -j QUEUE
+COMMIT
+`
+
+// inOwnNamespace runs f on a thread with a network namespace of its own.
+func inOwnNamespace(t *testing.T, f func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make a network namespace")
+	}
+	onThreadOfItsOwn(func() {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Errorf("make a network namespace: %v", err)
+			return
+		}
+		f()
+	})
+}
+
+func run(t *testing.T, input string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Stdin = strings.NewReader(input)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Errorf("%v: %v\n%s", args, err, stderr.Bytes())
+	}
+	return out
+}
+
+// The same rules read from the kernel's tables and from what iptables-save
+// writes of them are the same model.
+func TestLegacyLikeSave(t *testing.T) {
+	for _, tool := range []string{"iptables-legacy", "ip6tables-legacy"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs", tool)
+		}
+	}
+	inOwnNamespace(t, func() {
+		h, err := Open(Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if set, err := h.ReadLegacy(); err != nil || len(set.Tables) != 0 {
+			t.Errorf("a new namespace has %+v, %v", set, err)
+		}
+		v4 := strings.NewReplacer("XX", "10.1.2.3", "NN", "192.0.2.0/255.255.255.0").Replace(legacyText) +
+			"*nat\n-A OUTPUT -d 10.1.2.3/255.0.255.0 -f -j ACCEPT\nCOMMIT\n"
+		v6 := strings.NewReplacer("XX", "2001:db8::1", "NN", "fe80::/10").Replace(legacyText)
+		run(t, v4, "iptables-legacy-restore", "-c")
+		run(t, v6, "ip6tables-legacy-restore", "-c")
+		live, err := h.ReadLegacy()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if len(live.Tables) != 7 {
+			t.Errorf("%d tables", len(live.Tables))
+		}
+		saved := append(run(t, "", "iptables-legacy-save", "-c"), run(t, "", "ip6tables-legacy-save", "-c")...)
+		text, err := iptables.Parse("saved", saved, 0)
+		if err != nil {
+			t.Errorf("%v\n%s", err, saved)
+			return
+		}
+		written, err := iptables.Parse("written", []byte(v4), rules.IP)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		written6, err := iptables.Parse("written", []byte(v6), rules.IP6)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		written.Merge(written6)
+		for _, table := range live.Tables {
+			sameTable(t, "saved", table, text)
+			sameTable(t, "written", table, written)
+		}
+	})
+}
+
+// sameTable compares a live table with the one of its name in a set that was
+// read from text. Only text has lines and files; counters are compared where
+// the text has them.
+func sameTable(t *testing.T, from string, live *rules.Table, set *rules.Ruleset) {
+	t.Helper()
+	for _, table := range set.Tables {
+		if table.Family != live.Family || table.Name != live.Name {
+			continue
+		}
+		if len(table.Chains) != len(live.Chains) {
+			t.Errorf("%s: table %s has %d chains, live %d", from, live.Name, len(table.Chains), len(live.Chains))
+			return
+		}
+		for i, c := range table.Chains {
+			sameChain(t, from+": table "+table.Family.String()+" "+table.Name, live.Chains[i], c)
+		}
+		return
+	}
+	t.Errorf("%s: there is no table %s %s", from, live.Family, live.Name)
+}
+
+func sameChain(t *testing.T, from string, live, text *rules.Chain) {
+	t.Helper()
+	a, b := *live, *text
+	a.Rules, b.Rules = nil, nil
+	if !reflect.DeepEqual(a, b) {
+		t.Errorf("%s: chain %+v, live %+v", from, b, a)
+	}
+	if len(live.Rules) != len(text.Rules) {
+		t.Errorf("%s: chain %s has %d rules, live %d", from, text.Name, len(text.Rules), len(live.Rules))
+		return
+	}
+	for i := range live.Rules {
+		a, b := *live.Rules[i], *text.Rules[i]
+		if !b.Counted {
+			a.Counted, a.Packets, a.Bytes = false, 0, 0
+		}
+		b.Text, b.Line, b.File = "", 0, ""
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: chain %s: %s", from, text.Name, text.Rules[i].Text)
+			for j := range max(len(a.Exprs), len(b.Exprs)) {
+				t.Errorf("  text %+v, live %+v", at(b.Exprs, j), at(a.Exprs, j))
+			}
+		}
+	}
+}
+
+func at(exprs []rules.Expr, i int) any {
+	if i >= len(exprs) {
+		return "nothing"
+	}
+	if v, ok := exprs[i].(*rules.Immediate); ok {
+		return *v.Verdict
+	}
+	return exprs[i]
+}

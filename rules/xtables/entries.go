@@ -1,0 +1,426 @@
+package xtables
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+// InfoSize is the size of struct ipt_getinfo and ip6t_getinfo.
+const InfoSize = 84
+
+// ErrEntries means that a table's bytes are not what they should be.
+var ErrEntries = errors.New("unexpected table of iptables")
+
+// layout is where the fields of struct ipt_entry and ip6t_entry are
+// (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h).
+type layout struct {
+	address               int // size of an address: source, destination and their masks come first
+	devices               int // names of both, then masks of both
+	proto, tos, flags     int // tos is 0 where there is none
+	inv, target, counters int
+	size                  int
+	leaves                uint8 // the flag of a goto
+}
+
+var layouts = map[rules.Family]layout{
+	rules.IP:  {address: 4, devices: 16, proto: 80, flags: 82, inv: 83, target: 88, counters: 96, size: 112, leaves: flagGoto4},
+	rules.IP6: {address: 16, devices: 64, proto: 128, tos: 130, flags: 131, inv: 132, target: 140, counters: 152, size: 168, leaves: flagGoto6},
+}
+
+const (
+	deviceSize = 16 // IFNAMSIZ
+	headSize   = 32 // of struct xt_entry_match and xt_entry_target
+	nameSize   = 29 // XT_EXTENSION_MAXNAMELEN
+)
+
+// hookNames are netfilter's hooks in the order of their numbers.
+var hookNames = []rules.Hook{rules.Prerouting, rules.Input, rules.Forward, rules.Output, rules.Postrouting}
+
+// entry is where one rule of the kernel's table stands.
+type entry struct{ at, target, end int }
+
+// decoder is the state of reading one table.
+type decoder struct {
+	layout
+	blob     []byte
+	table    *rules.Table
+	entries  []entry
+	index    map[int]int    // number of the entry that starts at an offset
+	chains   map[int]string // name of the chain whose first rule is at an offset
+	names    map[string]string
+	verdicts map[rules.Verdict]rules.Expr
+	last     *rules.IPTables
+	exprs    []rules.Expr
+	store
+}
+
+// DecodeEntries reads a table of iptables-legacy as the kernel gives it: info
+// is what IPT_SO_GET_INFO answers (struct ipt_getinfo), blob the entries that
+// IPT_SO_GET_ENTRIES gives behind its header; for IPv6 likewise. Matches and
+// targets share blob's memory. An error wraps [ErrEntries].
+func DecodeEntries(family rules.Family, name string, info, blob []byte) (*rules.Table, error) {
+	l, ok := layouts[family]
+	table := newTable(rules.IptablesLegacy, family, name)
+	if !ok || table == nil {
+		return nil, fmt.Errorf("%w: family %s has no table %q", ErrEntries, family, name)
+	}
+	if len(info) < InfoSize {
+		return nil, fmt.Errorf("%w: %d bytes of information on table %s", ErrEntries, len(info), name)
+	}
+	d := &decoder{layout: l, blob: blob, table: table, names: map[string]string{}, verdicts: map[rules.Verdict]rules.Expr{}}
+	if err := d.decode(info); err != nil {
+		return nil, fmt.Errorf("%w: table %s: %w", ErrEntries, name, err)
+	}
+	return table, nil
+}
+
+func (d *decoder) decode(info []byte) error {
+	if err := d.split(); err != nil {
+		return err
+	}
+	begins, err := d.builtins(info)
+	if err != nil {
+		return err
+	}
+	users, err := d.userChains()
+	if err != nil {
+		return err
+	}
+	for _, span := range append(begins, users...) {
+		if err := d.chain(span); err != nil {
+			return fmt.Errorf("chain %s: %w", span.chain.Name, err)
+		}
+	}
+	return nil
+}
+
+// split finds where each entry stands. The last one only marks the end.
+func (d *decoder) split() error {
+	d.entries = make([]entry, 0, len(d.blob)/(d.size+2*headSize)+1)
+	d.index = map[int]int{}
+	for at := 0; at < len(d.blob); {
+		if at > len(d.blob)-d.size {
+			return fmt.Errorf("entry at %d of %d", at, len(d.blob))
+		}
+		target := int(binary.NativeEndian.Uint16(d.blob[at+d.target:]))
+		next := int(binary.NativeEndian.Uint16(d.blob[at+d.target+2:]))
+		if target < d.size || next < target+headSize || next > len(d.blob)-at {
+			return fmt.Errorf("entry at %d has its target at %d and ends at %d", at, target, next)
+		}
+		d.index[at] = len(d.entries)
+		d.entries = append(d.entries, entry{at, at + target, at + next})
+		at += next
+	}
+	return nil
+}
+
+// span is a chain with the numbers of its first entry and of its last, which
+// only holds the policy or the return at its end.
+type span struct {
+	chain       *rules.Chain
+	first, last int
+}
+
+// builtins reads where the built-in chains begin and end.
+func (d *decoder) builtins(info []byte) ([]span, error) {
+	valid := binary.NativeEndian.Uint32(info[32:])
+	d.chains = map[int]string{}
+	var list []span
+	var chains []*rules.Chain
+	for _, c := range d.table.Chains {
+		n := 0
+		for hookNames[n] != c.Hook {
+			n++
+		}
+		if valid>>n&1 == 0 {
+			continue // nat had no INPUT before Linux 2.6.36
+		}
+		valid &^= 1 << n
+		begin := int(binary.NativeEndian.Uint32(info[36+4*n:]))
+		underflow := int(binary.NativeEndian.Uint32(info[56+4*n:]))
+		first, ok1 := d.index[begin]
+		last, ok2 := d.index[underflow]
+		if !ok1 || !ok2 || first > last {
+			return nil, fmt.Errorf("chain %s is from %d to %d", c.Name, begin, underflow)
+		}
+		if err := d.policy(c, d.entries[last]); err != nil {
+			return nil, err
+		}
+		if other, ok := d.chains[begin]; ok {
+			return nil, fmt.Errorf("chains %s and %s are the same", other, c.Name)
+		}
+		d.chains[begin] = c.Name
+		chains = append(chains, c)
+		list = append(list, span{c, first, last})
+	}
+	if valid != 0 {
+		return nil, fmt.Errorf("hooks %#x are not of this table", valid)
+	}
+	d.table.Chains = chains
+	return list, nil
+}
+
+// policy reads a built-in chain's policy from the rule at its end.
+func (d *decoder) policy(c *rules.Chain, e entry) error {
+	v, standard := d.standard(e)
+	switch {
+	case !standard || v != -1 && v != -2:
+		return fmt.Errorf("chain %s has no policy", c.Name)
+	case v == -1:
+		c.Policy = "drop"
+	}
+	c.Packets = binary.NativeEndian.Uint64(d.blob[e.at+d.counters:])
+	c.Bytes = binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])
+	return nil
+}
+
+// userChains reads the chains of the user. An entry with the target ERROR
+// stands before each and has its name; a last one stands at the table's end.
+func (d *decoder) userChains() ([]span, error) {
+	var list []span
+	taken := map[string]bool{}
+	for _, c := range d.table.Chains {
+		taken[c.Name] = true
+	}
+	for n, e := range d.entries {
+		name, ok := d.errorName(e)
+		if !ok {
+			continue
+		}
+		if len(list) > 0 {
+			list[len(list)-1].last = n - 1
+		}
+		if n == len(d.entries)-1 {
+			break
+		}
+		if name == "" || taken[name] {
+			return nil, fmt.Errorf("a chain's name %q is there twice or empty", name)
+		}
+		taken[name] = true
+		c := &rules.Chain{Name: name}
+		d.table.Chains = append(d.table.Chains, c)
+		d.chains[e.end] = name
+		list = append(list, span{c, n + 1, n})
+	}
+	for _, s := range list {
+		if s.first > s.last {
+			return nil, fmt.Errorf("chain %s has no end", s.chain.Name)
+		}
+		if v, standard := d.standard(d.entries[s.last]); !standard || v != -5 {
+			return nil, fmt.Errorf("chain %s doesn't end in a return", s.chain.Name)
+		}
+	}
+	return list, nil
+}
+
+// errorName is the name in a target ERROR (struct xt_error_target).
+func (d *decoder) errorName(e entry) (string, bool) {
+	target := d.blob[e.target:e.end]
+	if cString(target[2:2+nameSize]) != "ERROR" {
+		return "", false
+	}
+	return cString(target[headSize:min(len(target), headSize+nameSize+1)]), true
+}
+
+// standard is the verdict of a standard target, which has no name.
+func (d *decoder) standard(e entry) (int32, bool) {
+	target := d.blob[e.target:e.end]
+	if len(target) < headSize+4 || target[2] != 0 {
+		return 0, false
+	}
+	return int32(binary.NativeEndian.Uint32(target[headSize:])), true
+}
+
+func (d *decoder) chain(s span) error {
+	n := s.last - s.first
+	if n == 0 {
+		return nil
+	}
+	s.chain.Rules = make([]*rules.Rule, n)
+	block := make([]rules.Rule, n)
+	for i := range n {
+		r := &block[i]
+		r.Number = i + 1
+		if err := d.rule(r, d.entries[s.first+i]); err != nil {
+			return fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		s.chain.Rules[i] = r
+	}
+	return nil
+}
+
+// rule reads one entry: its head, its matches and its target.
+func (d *decoder) rule(r *rules.Rule, e entry) error {
+	r.Counted = true
+	r.Packets = binary.NativeEndian.Uint64(d.blob[e.at+d.counters:])
+	r.Bytes = binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])
+	head, odd := d.head(d.blob[e.at : e.at+d.size])
+	d.exprs = append(d.exprs[:0], head)
+	if odd != nil {
+		d.exprs = append(d.exprs, odd)
+	}
+	for at := e.at + d.size; at < e.target; {
+		size := 0
+		if e.target-at >= headSize {
+			size = int(binary.NativeEndian.Uint16(d.blob[at:]))
+		}
+		if size < headSize || size > e.target-at {
+			return fmt.Errorf("a match has %d of %d bytes", size, e.target-at)
+		}
+		m := d.match()
+		m.Ext, m.Rev, m.Data = d.extension(d.blob[at : at+size])
+		if m.Ext == "comment" {
+			r.Comment = cString(m.Data)
+		}
+		d.exprs = append(d.exprs, m)
+		at += size
+	}
+	target, err := d.targetExpr(e, head.Flags&d.leaves != 0)
+	if err != nil {
+		return err
+	}
+	if target != nil {
+		d.exprs = append(d.exprs, target)
+	}
+	r.Exprs = d.list(d.exprs)
+	return nil
+}
+
+// extension reads struct xt_entry_match or xt_entry_target.
+func (d *decoder) extension(b []byte) (name string, revision uint8, data []byte) {
+	raw := b[2 : 2+nameSize]
+	if i := bytes.IndexByte(raw, 0); i >= 0 {
+		raw = raw[:i]
+	}
+	name, ok := d.names[string(raw)]
+	if !ok {
+		name = string(raw)
+		d.names[name] = name
+	}
+	return name, b[headSize-1], b[headSize:len(b):len(b)]
+}
+
+// targetExpr reads an entry's target; nil if the rule only goes on to the next.
+func (d *decoder) targetExpr(e entry, leaves bool) (rules.Expr, error) {
+	size := int(binary.NativeEndian.Uint16(d.blob[e.target:]))
+	if size < headSize || size > e.end-e.target {
+		return nil, fmt.Errorf("its target has %d of %d bytes", size, e.end-e.target)
+	}
+	number, ok := d.standard(e)
+	if !ok {
+		t := &rules.Target{}
+		t.Ext, t.Rev, t.Data = d.extension(d.blob[e.target : e.target+size])
+		if t.Ext == "" || t.Ext == "ERROR" {
+			return nil, fmt.Errorf("its target is %q", t.Ext)
+		}
+		return t, nil
+	}
+	v := rules.Verdict{}
+	switch {
+	case int(number) == e.end && !leaves:
+		return nil, nil
+	case number >= 0:
+		v.Kind = rules.Jump
+		if leaves {
+			v.Kind = rules.Goto
+		}
+		v.Code = uint32(v.Kind)
+		if v.Chain, ok = d.chains[int(number)]; !ok {
+			return nil, fmt.Errorf("it jumps to %d, where no chain begins", number)
+		}
+	case number == -5: // XT_RETURN, which is -NF_REPEAT - 1
+		v.Kind = rules.Return
+		v.Code = uint32(v.Kind)
+	default:
+		v.Code = uint32(-number - 1)
+		v.Kind = rules.VerdictKind(v.Code & 0xff)
+		if v.Kind != rules.Drop && v.Kind != rules.Accept && v.Kind != rules.Queue {
+			return nil, fmt.Errorf("its verdict is %d", number)
+		}
+	}
+	known := d.verdicts[v]
+	if known == nil {
+		known = &rules.Immediate{Verdict: &v}
+		d.verdicts[v] = known
+	}
+	return known, nil
+}
+
+// head reads struct ipt_ip or ip6t_ip6. What can't be said of a device's name
+// in rules.IPTables is the second.
+func (d *decoder) head(b []byte) (*rules.IPTables, rules.Expr) {
+	h := rules.IPTables{Proto: binary.NativeEndian.Uint16(b[d.proto:]), Flags: b[d.flags], Inv: b[d.inv]}
+	if d.tos != 0 {
+		h.TOS = b[d.tos]
+	}
+	n := d.address
+	h.Src, h.SrcMask = d.network(b[:n:n], b[2*n:3*n:3*n])
+	h.Dst, h.DstMask = d.network(b[n:2*n:2*n], b[3*n:4*n:4*n])
+	names := b[d.devices : d.devices+4*deviceSize]
+	in, ok1 := d.device(names[:deviceSize], names[2*deviceSize:3*deviceSize], h.Inv&notIn != 0)
+	out, ok2 := d.device(names[deviceSize:2*deviceSize], names[3*deviceSize:], h.Inv&notOut != 0)
+	h.In, h.Out = in, out
+	if !ok1 || !ok2 {
+		return d.store.head(h), &rules.Opaque{Kind: "iptables", Why: "a device's name has an unusual mask", Data: names}
+	}
+	if d.last == nil || !sameHead(d.last, &h) {
+		d.last = d.store.head(h)
+	}
+	return d.last, nil
+}
+
+// network leaves out an address that is not looked at.
+func (d *decoder) network(address, mask []byte) ([]byte, []byte) {
+	if zeros(mask) && zeros(address) {
+		return nil, nil
+	}
+	return address, mask
+}
+
+// device reads a device's name and its mask, which has ones for what is
+// compared: with the NUL behind the name, or less for a prefix. A mask without
+// ones takes any device, and with ! none.
+func (d *decoder) device(name, mask []byte, not bool) (string, bool) {
+	n := 0
+	for n < deviceSize && mask[n] == 0xff {
+		n++
+	}
+	if !zeros(mask[n:]) {
+		return "", false
+	}
+	if n == 0 {
+		if not {
+			return "+", true
+		}
+		return "", true
+	}
+	end := bytes.IndexByte(name[:n], 0)
+	if end == 0 || end > 0 && name[end-1] == '+' {
+		return "", false // no device, or one whose name ends in +
+	}
+	var key [deviceSize + 1]byte
+	whole := key[:0]
+	if end < 0 {
+		whole = append(append(whole, name[:n]...), '+')
+	} else {
+		whole = append(whole, name[:end]...)
+	}
+	known, ok := d.names[string(whole)]
+	if !ok {
+		known = string(whole)
+		d.names[known] = known
+	}
+	return known, true
+}
+
+// cString is what stands before the first NUL byte.
+func cString(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return string(b)
+}
