@@ -25,10 +25,14 @@ const (
 	moduleAbsent              // a module that is not loaded
 )
 
-// diagModules names, for each kind of sock_diag and for nftables, its kernel
-// configuration.
+// ipSet is the kernel's module of ipset.
+const ipSet = "ip_set"
+
+// diagModules names, for each kind of sock_diag, for nftables and for ipset, its
+// kernel configuration.
 var diagModules = map[string]string{
 	nfTables:    "CONFIG_NF_TABLES",
+	ipSet:       "CONFIG_IP_SET",
 	"tcp_diag":  "CONFIG_INET_TCP_DIAG",
 	"udp_diag":  "CONFIG_INET_UDP_DIAG",
 	"unix_diag": "CONFIG_UNIX_DIAG",

@@ -232,7 +232,8 @@ func parseAnswer(b []byte, seq, port uint32) (netlinkAnswer, error) {
 		case unix.NLMSG_DONE, unix.NLMSG_ERROR:
 			if len(data) >= 4 {
 				code := int32(binary.NativeEndian.Uint32(data))
-				if code < 0 && code > -4096 {
+				// Beyond 4095 are the errors of ipset's own.
+				if code < 0 && code > -8192 {
 					a.errno = unix.Errno(-code)
 				}
 			}
