@@ -2,9 +2,11 @@ package xtables
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -49,7 +51,6 @@ type decoder struct {
 	blob     []byte
 	table    *rules.Table
 	entries  []entry
-	index    map[int]int    // number of the entry that starts at an offset
 	chains   map[int]string // name of the chain whose first rule is at an offset
 	names    map[string]string
 	verdicts map[rules.Verdict]rules.Expr
@@ -101,7 +102,6 @@ func (d *decoder) decode(info []byte) error {
 // split finds where each entry stands. The last one only marks the end.
 func (d *decoder) split() error {
 	d.entries = make([]entry, 0, len(d.blob)/(d.size+2*headSize)+1)
-	d.index = map[int]int{}
 	for at := 0; at < len(d.blob); {
 		if at > len(d.blob)-d.size {
 			return fmt.Errorf("entry at %d of %d", at, len(d.blob))
@@ -111,11 +111,15 @@ func (d *decoder) split() error {
 		if target < d.size || next < target+headSize || next > len(d.blob)-at {
 			return fmt.Errorf("entry at %d has its target at %d and ends at %d", at, target, next)
 		}
-		d.index[at] = len(d.entries)
 		d.entries = append(d.entries, entry{at, at + target, at + next})
 		at += next
 	}
 	return nil
+}
+
+// number is the number of the entry that starts at an offset.
+func (d *decoder) number(offset int) (int, bool) {
+	return slices.BinarySearchFunc(d.entries, offset, func(e entry, offset int) int { return cmp.Compare(e.at, offset) })
 }
 
 // span is a chain with the numbers of its first entry and of its last, which
@@ -142,8 +146,8 @@ func (d *decoder) builtins(info []byte) ([]span, error) {
 		valid &^= 1 << n
 		begin := int(binary.NativeEndian.Uint32(info[36+4*n:]))
 		underflow := int(binary.NativeEndian.Uint32(info[56+4*n:]))
-		first, ok1 := d.index[begin]
-		last, ok2 := d.index[underflow]
+		first, ok1 := d.number(begin)
+		last, ok2 := d.number(underflow)
 		if !ok1 || !ok2 || first > last {
 			return nil, fmt.Errorf("chain %s is from %d to %d", c.Name, begin, underflow)
 		}
