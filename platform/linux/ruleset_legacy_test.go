@@ -4,6 +4,8 @@ package linux
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand"
 	"os"
 	"os/exec"
 	"reflect"
@@ -125,6 +127,119 @@ func TestLegacyLikeSave(t *testing.T) {
 			sameTable(t, "written", table, written)
 		}
 	})
+}
+
+// Random rules are given to iptables-legacy-restore and to the parser: the kernel
+// has what was read from the text.
+func TestLegacyRandom(t *testing.T) {
+	if _, err := exec.LookPath("iptables-legacy-restore"); err != nil {
+		t.Skip("needs iptables-legacy-restore")
+	}
+	r := rand.New(rand.NewSource(1))
+	inOwnNamespace(t, func() {
+		h, err := Open(Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for round := range 60 {
+			family, tool := rules.IP, "iptables-legacy"
+			if round%2 == 1 {
+				family, tool = rules.IP6, "ip6tables-legacy"
+			}
+			text := randomRules(r, family)
+			run(t, text, tool+"-restore", "-c")
+			live, err := h.ReadLegacy()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, from := range []string{text, string(run(t, "", tool+"-save", "-c"))} {
+				set, err := iptables.Parse("text", []byte(from), family)
+				if err != nil {
+					t.Errorf("%v\n%s", err, from)
+					return
+				}
+				for _, table := range live.Tables {
+					if table.Family == family {
+						sameTable(t, "text", table, set)
+					}
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s", text)
+				return
+			}
+		}
+	})
+}
+
+// randomRules makes a table as people write it: with options in any order and
+// form.
+func randomRules(r *rand.Rand, family rules.Family) string {
+	one := func(list ...string) string { return list[r.Intn(len(list))] }
+	address := func() string {
+		if family == rules.IP6 {
+			return one("::1", "2001:db8::/32", "fe80::1/ffff::", "2001:DB8::5/0x40", "::/0", "any/0", "::ffff:1.2.3.4")
+		}
+		return one("10.1.2.3", "10/8", "192.0.2.0/255.255.255.0", "1.2.3.4/255.0.255.0", "0/0", "any/0", "172.16.1/0x10", "010.0.0.1")
+	}
+	protocol := func() string {
+		return one("tcp", "UDP", "6", "0x11", "sctp", "gre", "esp", "ah", "all", "2", "udplite", "icmp", "ipv6-icmp", "icmpv6", "253", "ospf")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "*filter\n:INPUT %s [1:2]\n:FORWARD ACCEPT [0:0]\n:c0 - [0:0]\n:c1 - [0:0]\n:c2 - [0:0]\n", one("ACCEPT", "DROP"))
+	for range 30 {
+		chain := r.Intn(3)
+		var options []string
+		add := func(chance int, option string) {
+			if r.Intn(chance) == 0 {
+				options = append(options, option)
+			}
+		}
+		not := one("", "", "! ")
+		list := address()
+		if not == "" && r.Intn(3) == 0 {
+			list += "," + address()
+		}
+		add(2, not+one("-s ", "--source ", "--src ")+list)
+		if !strings.Contains(list, ",") {
+			add(2, one("", "! ")+one("-d ", "--dst ", "--destination ")+address())
+		}
+		// For IPv6, iptables-save doesn't write -p all, which the kernel keeps.
+		if p := protocol(); p == "all" && family == rules.IP {
+			add(2, "-p all")
+		} else if p != "all" {
+			add(2, one("", "! ")+one("-p ", "--protocol ", "--proto ")+p)
+		}
+		add(3, one("", "! ")+one("-i ", "--in-interface ")+one("eth0", "eth+", "lo", "br-1234567890ab"))
+		add(3, one("", "! ")+one("-o ", "--out-interface ")+one("eth0", "wg+", "a"))
+		add(3, "-m mark "+one("", "! ")+"--mark "+one("1", "0x10/0xf0", "7/7"))
+		add(6, one("-c 3 4", "-c 7,8"))
+		if family == rules.IP {
+			add(6, one("", "! ")+one("-f", "--fragments"))
+		}
+		switch target := one("ACCEPT", "DROP", "RETURN", "c", "goto", "none"); {
+		case target == "c" && chain < 2:
+			options = append(options, one("-j ", "--jump ")+fmt.Sprintf("c%d", chain+1))
+		case target == "goto" && chain < 2:
+			options = append(options, one("-g ", "--goto ")+fmt.Sprintf("c%d", chain+1))
+		case target[0] < 'a':
+			options = append(options, one("-j ", "--jump ")+target)
+		}
+		r.Shuffle(len(options), func(i, j int) { options[i], options[j] = options[j], options[i] })
+		name := []string{"FORWARD", "c1", "c2"}[chain]
+		if chain > 0 {
+			name = fmt.Sprintf("c%d", chain)
+		}
+		command := one("-A ", "--append ", "-A", "[9:10] -A ", "-I ", "--insert=")
+		if strings.Contains(strings.Join(options, " "), "-c") {
+			command = "-A "
+		}
+		fmt.Fprintf(&b, "%s%s %s\n", command, name, strings.Join(options, one(" ", "  ", "\t")))
+	}
+	b.WriteString("COMMIT\n")
+	return b.String()
 }
 
 // sameTable compares a live table with the one of its name in a set that was

@@ -63,6 +63,7 @@ type parser struct {
 	masks    map[int][]byte
 	devices  map[string]string
 	last     *rules.IPTables
+	work     int // rules that were moved or looked at
 
 	// Used again for each line.
 	exts  []extension
@@ -124,6 +125,11 @@ func (p *parser) oneLine() error {
 	case p.table == nil:
 		return p.fail(1, "expected a table, such as *filter")
 	case line == "COMMIT":
+		for _, c := range p.table.Chains {
+			for i, r := range c.Rules {
+				r.Number = i + 1
+			}
+		}
 		p.table, p.chains = nil, nil
 		return nil
 	case line[0] == '*':

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -105,14 +106,8 @@ func (p *parser) option(s *spec, at int) (int, error) {
 	}
 	w := p.words[i]
 	letter := options[w.text]
-	if t := w.text; len(t) >= 2 && t[0] == '-' && t[1] != '-' {
-		letter = t[1]
-		if len(t) > 2 && strings.IndexByte("sdpiomjgc", letter) >= 0 { // -ptcp
-			p.split(i, t[:2], t[2:], 2)
-		}
-	} else if name, value, ok := strings.Cut(t, "="); ok && strings.HasPrefix(t, "--") && !w.quoted { // --proto=tcp
-		p.split(i, name, value, len(name)+1)
-		letter = options[name]
+	if len(w.text) == 2 && w.text[0] == '-' {
+		letter = w.text[1]
 	}
 	once := strings.IndexByte("sdpiofjgc", letter) >= 0
 	key := letter
@@ -187,15 +182,6 @@ func (p *parser) option(s *spec, at int) (int, error) {
 		return p.loose(s, at)
 	}
 	return used, err
-}
-
-// split makes two words of word i.
-func (p *parser) split(i int, left, right string, column int) {
-	w := p.words[i]
-	p.words = append(p.words[:i+1], append([]word{{right, w.column + column, false}}, p.words[i+1:]...)...)
-	p.words[i].text = left
-	p.args = append(p.args[:i+1], append([]string{right}, p.args[i+1:]...)...)
-	p.args[i] = left
 }
 
 func (p *parser) addresses(s *spec, letter byte, not bool, value string, column int) error {
@@ -429,6 +415,15 @@ func (p *parser) opaque(e *extension, at, end int) rules.Expr {
 // "-p tcp -m state --state NEW --dport 22": it belongs to one that was named
 // before, or else to the protocol's own match, which needs no -m.
 func (p *parser) loose(s *spec, at int) (int, error) {
+	option := at
+	if p.args[at] == "!" && at+1 < len(p.args) {
+		option++
+	}
+	if name, value, ok := strings.Cut(p.args[option], "="); ok && strings.HasPrefix(name, "--") && !p.words[option].quoted {
+		p.args[option], p.words[option].text = name, name
+		p.args = slices.Insert(p.args, option+1, value)
+		p.words = slices.Insert(p.words, option+1, word{value, p.words[option].column + len(name) + 1, false})
+	}
 	for i := len(s.exts) - 1; i >= 0; i-- {
 		e := s.exts[i]
 		if _, opaque := e.expr.(*rules.Opaque); opaque {
@@ -457,9 +452,7 @@ func (p *parser) loose(s *spec, at int) (int, error) {
 			return n, nil
 		}
 	}
-	if w.text == "!" && at+1 < len(p.words) {
-		w = p.words[at+1]
-	}
+	w = p.words[option]
 	return 0, p.fail(w.column, "expected an option of iptables or of one of the rule's extensions, not %q", w.text)
 }
 
