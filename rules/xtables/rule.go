@@ -351,12 +351,7 @@ func (p *parser) extension(s *spec, e *extension, at int) (int, error) {
 		if !e.target && !matches[e.name.text] {
 			return 0, p.fail(e.name.column, "expected a match of iptables-extensions(8), not %q", e.name.text)
 		}
-		if end < len(p.words) && end > at+1 && p.args[end-1] == "!" {
-			end--
-		}
-		n = end - at - 1
-		e.expr, e.args = p.opaque(e, at, end), e.args[:n]
-		return n, nil
+		return p.opaque(e, at, at+1), nil
 	case err != nil:
 		// Its options may stand behind others.
 		if next := at + 1; next == len(p.words) || shortOption(p.words[next]) {
@@ -397,18 +392,29 @@ func (p *parser) parseExtension(e *extension, proto uint16) (int, error) {
 	return n, err
 }
 
-// opaque keeps the words of an extension that is real, but not understood.
-func (p *parser) opaque(e *extension, at, end int) rules.Expr {
-	kind := "match:"
-	if e.target {
-		kind = "target:"
+// opaque makes of e an expression that keeps the words of an extension that is
+// real, but not understood: from words[at] on, up to the next option of one
+// letter. It says how many of them are options, which start at words[options].
+func (p *parser) opaque(e *extension, at, options int) int {
+	end := options
+	for end < len(p.words) && !shortOption(p.words[end]) {
+		end++
+	}
+	if end < len(p.words) && end > options && p.args[end-1] == "!" {
+		end--
 	}
 	last := len(p.source)
 	if end < len(p.words) {
 		last = p.words[end].column - 1
 	}
+	kind := "match:"
+	if e.target {
+		kind = "target:"
+	}
 	text := strings.TrimRight(p.source[p.words[at].column-1:last], " \t")
-	return &rules.Opaque{Kind: kind + e.name.text, Why: "the extension is not known", Data: []byte(text)}
+	e.expr = &rules.Opaque{Kind: kind + e.name.text, Why: "the extension is not known", Data: []byte(text)}
+	e.args = p.args[options:end]
+	return end - options
 }
 
 // loose reads an option that stands apart from its extension, as in
@@ -443,6 +449,9 @@ func (p *parser) loose(s *spec, at int) (int, error) {
 	if name := implicit[s.proto]; name != "" && !s.has(name) {
 		e := extension{name: word{text: name, column: w.column}, args: p.args[at:]}
 		n, err := p.parseExtension(&e, s.proto)
+		if errors.Is(err, xt.ErrUnknown) {
+			n, err = p.opaque(&e, at, at), nil
+		}
 		if err != nil {
 			return 0, p.fail(p.words[min(at+n, len(p.words)-1)].column, "%s", err)
 		}
