@@ -347,7 +347,7 @@ func (x *index) sort() error {
 			}
 			for slot := range m.addresses {
 				if m.addresses[slot].IsValid() {
-					m.addresses[slot] = x.maskedPrefix(m.addresses[slot])
+					m.addresses[slot] = x.kept(m.addresses[slot])
 					lengths[slot][m.addresses[slot].Bits()] = true
 				}
 			}
@@ -370,9 +370,15 @@ func (x *index) sort() error {
 	return nil
 }
 
-// maskedPrefix is a network without the bits that don't count.
-func (x *index) maskedPrefix(p netip.Prefix) netip.Prefix {
-	return netip.PrefixFrom(x.masked(p.Masked().Addr()), p.Bits())
+// kept is a network as the kernel keeps it. It masks what is added; but Linux
+// 6.18 doesn't mask the addresses of a range, so that entries which were read
+// from a kernel are taken as they are.
+func (x *index) kept(p netip.Prefix) netip.Prefix {
+	p = p.Masked()
+	if x.set.Index == unknownIndex {
+		p = netip.PrefixFrom(x.masked(p.Addr()), p.Bits())
+	}
+	return p
 }
 
 // key is what an entry is found by: everything but a device's name. Without a
