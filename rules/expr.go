@@ -321,19 +321,25 @@ type IPTables struct {
 
 // Match is a match of iptables, Data its kernel structure (struct xt_tcp, …),
 // filled up to a multiple of 8 bytes as the kernel keeps it (XT_ALIGN). What the
-// kernel keeps for itself in it (pointers) is zero.
+// kernel keeps for itself in it (pointers) is zero. Sets are the names of the
+// ipsets that the structure has by number, in its order: one for the match set,
+// three for the target SET (add, del, map), "" where there is none. In what was
+// parsed from text the numbers are 0xffff, as text doesn't tell them; in what
+// the kernel gave Sets is nil until its numbers were looked up.
 type Match struct {
 	Ext  string
 	Rev  uint8
 	Data []byte
+	Sets []string
 }
 
 // Target is a target of iptables with its kernel structure. Verdicts (ACCEPT,
-// DROP, RETURN, a jump) are not Targets but an Immediate.
+// DROP, RETURN, a jump) are not Targets but an Immediate. Sets is as in Match.
 type Target struct {
 	Ext  string
 	Rev  uint8
 	Data []byte
+	Sets []string
 }
 
 // Opaque is what is not understood: the kernel's name for it and its bytes. A

@@ -1,43 +1,139 @@
-// Package xt holds extensions of iptables(8): between the words that
+// Package xt holds the extensions of iptables(8): between the words that
 // iptables-save writes and the structures that the kernel keeps (xt_tcpudp.h,
-// xt_mark.h). It knows the matches tcp, udp and mark, and no target.
+// xt_conntrack.h, …).
+//
+// An extension is an entry of a table: its size and its options, each with the
+// place of its value and the bit that inverts it. The order of the options is
+// the order in which iptables-save 1.8.9 prints them. The structures are laid
+// out as on 64-bit machines. Decode functions (DecodeTCP, DecodeConntrack, …)
+// give a structure's fields as a Go struct.
 package xt
 
 import (
-	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
 )
 
+// extension is one revision of a match or target.
+type extension struct {
+	name   string
+	ext    string // the kernel's name, where it is another
+	rev    uint8
+	family rules.Family // 0: IPv4 and IPv6
+	size   int          // without the padding to 8
+	// init writes the defaults that are not zero; finish completes and checks
+	// what depends on more than one option.
+	init    func(b *blob)
+	options []option
+	finish  func(b *blob) error
+	// old revisions are printed, but text never becomes one.
+	old bool
+	// is refuses, where it is set, structures that are another extension's.
+	is func(b *blob) bool
+}
+
+// option is one option. Given, it sets on; behind a "!" it sets not. It is
+// printed if shown says so, or without shown if on is set.
+type option struct {
+	names []string // the first is printed
+	value value
+	on    bit
+	not   bit
+	shown func(b *blob) bool
+	// need: the option must be given. again: it may be given more than once.
+	need, again bool
+	// hidden: it is read, but printed as another.
+	hidden bool
+}
+
+// value is how the words of an option become bytes, and the way back. print
+// reports false where the bytes have no text.
+type value struct {
+	words int
+	parse func(b *blob, not bool, words []string) error
+	print func(b *blob) (string, bool)
+}
+
+// bit is one bit (or several) of an integer of size bytes at at.
+type bit struct {
+	at, size int
+	mask     uint64
+}
+
 // ParseMatch reads the options that follow -m name, up to the first token that
-// is none of the extension's, and says how many tokens it took. The family and
-// protocol change nothing in the extensions known so far.
-func ParseMatch(_ rules.Family, name string, args []string, _ uint16) (rules.Match, int, error) {
-	m := rules.Match{Ext: name}
-	var set func(opt string, not bool, val []string) error
-	var arity map[string]int
-	switch name {
-	case "tcp", "udp":
-		m.Data = make([]byte, 16)
-		binary.NativeEndian.PutUint16(m.Data[2:], 0xffff)
-		binary.NativeEndian.PutUint16(m.Data[6:], 0xffff)
-		arity = map[string]int{"--sport": 1, "--source-port": 1, "--dport": 1, "--destination-port": 1}
-		if name == "tcp" {
-			arity["--tcp-flags"] = 2
-			arity["--syn"] = 0
-		}
-		set = func(opt string, not bool, val []string) error { return setPorts(m.Data, name, opt, not, val) }
-	case "mark":
-		m.Rev, m.Data = 1, make([]byte, 16)
-		arity = map[string]int{"--mark": 1}
-		set = func(_ string, not bool, val []string) error { return setMark(m.Data, not, val[0]) }
-	default:
-		return rules.Match{}, 0, fmt.Errorf("match %s: %w", name, ErrUnknown)
+// is none of the extension's, and says how many tokens it took. proto is the
+// rule's protocol, 0 if it has none. The error wraps ErrUnknown for an extension
+// that this package doesn't know.
+func ParseMatch(family rules.Family, name string, args []string, proto uint16) (rules.Match, int, error) {
+	e, b, n, err := parse(matches, "match", family, name, args, proto)
+	if err != nil {
+		return rules.Match{}, n, err
 	}
-	n, seen := 0, map[string]bool{}
+	return rules.Match{Ext: e.kernelName(), Rev: e.rev, Data: b.d, Sets: b.sets}, n, nil
+}
+
+// ParseTarget is ParseMatch for targets and -j.
+func ParseTarget(family rules.Family, name string, args []string, proto uint16) (rules.Target, int, error) {
+	e, b, n, err := parse(targets, "target", family, name, args, proto)
+	if err != nil {
+		return rules.Target{}, n, err
+	}
+	return rules.Target{Ext: e.kernelName(), Rev: e.rev, Data: b.d, Sets: b.sets}, n, nil
+}
+
+// MatchText is the match as iptables-save writes it; false if the extension or
+// its revision isn't known, or its bytes mean nothing that can be written.
+func MatchText(family rules.Family, m *rules.Match) (string, bool) {
+	return text(matches, "-m ", family, m.Ext, m.Rev, m.Data, m.Sets)
+}
+
+// TargetText is MatchText for targets.
+func TargetText(family rules.Family, t *rules.Target) (string, bool) {
+	return text(targets, "-j ", family, t.Ext, t.Rev, t.Data, t.Sets)
+}
+
+func (e *extension) kernelName() string {
+	if e.ext != "" {
+		return e.ext
+	}
+	return e.name
+}
+
+func (e *extension) of(family rules.Family) bool {
+	if e.family == 0 {
+		return family == rules.IP || family == rules.IP6 || family == rules.Inet
+	}
+	return e.family == family
+}
+
+func padded(n int) int { return (n + 7) &^ 7 }
+
+func parse(table map[string][]*extension, kind string, family rules.Family, name string, args []string, proto uint16) (*extension, *blob, int, error) {
+	var e *extension
+	for _, x := range table[name] {
+		if x.name == name && x.of(family) && !x.old {
+			e = x
+		}
+	}
+	if e == nil {
+		return nil, nil, 0, fmt.Errorf("%s %s is %w", kind, name, ErrUnknown)
+	}
+	b := &blob{d: make([]byte, padded(e.size)), family: family, proto: proto, given: map[string]bool{}}
+	if e.init != nil {
+		e.init(b)
+	}
+	n, err := e.read(b, args)
+	if err != nil {
+		return nil, nil, n, fmt.Errorf("%s %s: %w", kind, name, err)
+	}
+	return e, b, n, nil
+}
+
+// read takes the options from the front of args.
+func (e *extension) read(b *blob, args []string) (int, error) {
+	n := 0
 	for n < len(args) {
 		at, not := n, args[n] == "!"
 		if not {
@@ -46,195 +142,135 @@ func ParseMatch(_ rules.Family, name string, args []string, _ uint16) (rules.Mat
 		if at >= len(args) {
 			break
 		}
-		opt := args[at]
-		count, ok := arity[opt]
-		if !ok {
+		word, joined, hasJoined := args[at], "", false
+		if strings.HasPrefix(word, "--") {
+			word, joined, hasJoined = strings.Cut(word, "=")
+		}
+		o := e.option(word)
+		if o == nil {
 			break
 		}
-		if len(args)-at-1 < count {
-			return rules.Match{}, n, fmt.Errorf("match %s: %s lacks its value", name, opt)
+		words := args[at+1:]
+		if hasJoined {
+			words = append([]string{joined}, words...)
 		}
-		if seen[opt] {
-			return rules.Match{}, n, fmt.Errorf("match %s: %s is given twice", name, opt)
+		if len(words) < o.value.words || hasJoined && o.value.words == 0 {
+			return n, fmt.Errorf("%s takes %d values", word, o.value.words)
 		}
-		seen[opt] = true
-		if err := set(opt, not, args[at+1:at+1+count]); err != nil {
-			return rules.Match{}, n, fmt.Errorf("match %s: %s: %w", name, opt, err)
+		if err := o.set(b, not, words[:o.value.words]); err != nil {
+			return n, fmt.Errorf("%s: %w", word, err)
 		}
-		n = at + 1 + count
+		n = at + 1 + o.value.words
+		if hasJoined {
+			n--
+		}
 	}
-	if name == "mark" && n == 0 {
-		return rules.Match{}, 0, fmt.Errorf("match mark: --mark is missing")
+	for i := range e.options {
+		if o := &e.options[i]; o.need && !b.given[o.names[0]] {
+			return n, fmt.Errorf("%s is missing", o.names[0])
+		}
 	}
-	return m, n, nil
+	if e.finish != nil {
+		return n, e.finish(b)
+	}
+	return n, nil
 }
 
-// MatchText is the match as iptables-save writes it; false if it isn't known.
-func MatchText(_ rules.Family, m *rules.Match) (string, bool) {
-	if len(m.Data) != 16 {
-		return "", false
-	}
-	switch {
-	case (m.Ext == "tcp" || m.Ext == "udp") && m.Rev == 0:
-		return portsText(m.Ext, m.Data)
-	case m.Ext == "mark" && m.Rev == 1 && m.Data[8] <= 1:
-		mark, mask := binary.NativeEndian.Uint32(m.Data), binary.NativeEndian.Uint32(m.Data[4:])
-		s := "-m mark" + bang(m.Data[8] == 1) + fmt.Sprintf(" --mark 0x%x", mark)
-		if mask != 0xffffffff {
-			s += fmt.Sprintf("/0x%x", mask)
+// option finds an option by its name, or by the start of one that can be meant
+// only once, as getopt_long(3) does.
+func (e *extension) option(word string) *option {
+	var found *option
+	for i := range e.options {
+		o := &e.options[i]
+		for _, name := range o.names {
+			if name == word {
+				return o
+			}
+			if len(word) >= 4 && strings.HasPrefix(name, word) && !general[word] {
+				if found != nil && found != o {
+					return nil
+				}
+				found = o
+			}
 		}
-		return s, true
+	}
+	return found
+}
+
+// general are iptables' own options that are also the start of an extension's.
+var general = map[string]bool{
+	"--source": true, "--src": true, "--destination": true, "--dst": true, "--protocol": true, "--proto": true,
+	"--match": true, "--jump": true, "--goto": true, "--fragment": true, "--set-counters": true,
+}
+
+func (o *option) set(b *blob, not bool, words []string) error {
+	name := o.names[0]
+	if b.given[name] && !o.again {
+		return fmt.Errorf("it is given twice")
+	}
+	b.given[name] = true
+	if not {
+		if o.not.mask == 0 {
+			return fmt.Errorf("it can't be inverted")
+		}
+		b.set(o.not)
+	}
+	b.set(o.on)
+	if o.value.parse == nil {
+		return nil
+	}
+	return o.value.parse(b, not, words)
+}
+
+func text(table map[string][]*extension, prefix string, family rules.Family, ext string, rev uint8, data []byte, sets []string) (string, bool) {
+	b := &blob{d: data, family: family, sets: sets}
+	for _, e := range table[ext] {
+		if e.kernelName() == ext && e.rev == rev && e.of(family) && len(data) == padded(e.size) && (e.is == nil || e.is(b)) {
+			return e.write(b, prefix+e.name)
+		}
 	}
 	return "", false
 }
 
-// ParseTarget is ParseMatch for targets. It knows none yet.
-func ParseTarget(_ rules.Family, name string, _ []string, _ uint16) (rules.Target, int, error) {
-	return rules.Target{}, 0, fmt.Errorf("target %s: %w", name, ErrUnknown)
-}
-
-// TargetText is MatchText for targets. It knows none yet.
-func TargetText(rules.Family, *rules.Target) (string, bool) { return "", false }
-
-var flagNames = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG"}
-
-func setPorts(d []byte, name, opt string, not bool, val []string) error {
-	// struct xt_tcp ends in option, flg_mask, flg_cmp, invflags; xt_udp in invflags.
-	inv := 8
-	if name == "tcp" {
-		inv = 11
-	}
-	off, bit := 0, byte(1)
-	switch opt {
-	case "--syn", "--tcp-flags":
-		bit, d[9], d[10] = 4, 0x17, 0x02
-		if opt == "--tcp-flags" {
-			var err error
-			if d[9], err = flags(val[0]); err != nil {
-				return err
-			}
-			if d[10], err = flags(val[1]); err != nil {
-				return err
-			}
-		}
-	default:
-		if strings.HasPrefix(opt, "--d") {
-			off, bit = 4, 2
-		}
-		lo, hi, ranged := strings.Cut(val[0], ":")
-		if !ranged {
-			hi = lo
-		} else if lo == "" {
-			lo = "0"
-		}
-		if ranged && hi == "" {
-			hi = "65535"
-		}
-		a, err := strconv.ParseUint(lo, 10, 16)
-		if err != nil {
-			return err
-		}
-		b, err := strconv.ParseUint(hi, 10, 16)
-		if err != nil {
-			return err
-		}
-		if a > b {
-			return fmt.Errorf("%s ends before it starts", val[0])
-		}
-		binary.NativeEndian.PutUint16(d[off:], uint16(a))
-		binary.NativeEndian.PutUint16(d[off+2:], uint16(b))
-	}
-	if not {
-		d[inv] |= bit
-	}
-	return nil
-}
-
-func portsText(name string, d []byte) (string, bool) {
-	inv := d[8]
-	if name == "tcp" {
-		inv = d[11]
-		if d[8] != 0 || inv&^7 != 0 || d[9]&^0x3f != 0 || d[10]&^0x3f != 0 {
-			return "", false
-		}
-	} else if inv&^3 != 0 {
-		return "", false
-	}
-	s := "-m " + name
-	for i, opt := range []string{" --sport ", " --dport "} {
-		a, b := binary.NativeEndian.Uint16(d[4*i:]), binary.NativeEndian.Uint16(d[4*i+2:])
-		if a == 0 && b == 0xffff {
+func (e *extension) write(b *blob, text string) (string, bool) {
+	for i := range e.options {
+		o := &e.options[i]
+		if o.hidden || !o.visible(b) {
 			continue
 		}
-		s += bang(inv&(1<<i) != 0) + opt + strconv.Itoa(int(a))
-		if a != b {
-			s += ":" + strconv.Itoa(int(b))
+		if b.has(o.not) {
+			text += " !"
+		}
+		text += " " + o.names[0]
+		if o.value.print != nil {
+			s, ok := o.value.print(b)
+			if !ok {
+				return "", false
+			}
+			text += " " + s
 		}
 	}
-	if name == "tcp" && (d[9] != 0 || inv&4 != 0) {
-		s += bang(inv&4 != 0) + " --tcp-flags " + flagText(d[9]) + " " + flagText(d[10])
-	}
-	return s, true
+	return text, true
 }
 
-func setMark(d []byte, not bool, val string) error {
-	v, m, masked := strings.Cut(val, "/")
-	mark, err := strconv.ParseUint(v, 0, 32)
-	if err != nil {
-		return err
+func (o *option) visible(b *blob) bool {
+	if o.shown != nil {
+		return o.shown(b)
 	}
-	mask := uint64(0xffffffff)
-	if masked {
-		if mask, err = strconv.ParseUint(m, 0, 32); err != nil {
-			return err
-		}
-	}
-	binary.NativeEndian.PutUint32(d, uint32(mark))
-	binary.NativeEndian.PutUint32(d[4:], uint32(mask))
-	if not {
-		d[8] = 1
-	}
-	return nil
+	return b.has(o.on)
 }
 
-func flags(s string) (byte, error) {
-	var f byte
-next:
-	for w := range strings.SplitSeq(s, ",") {
-		switch w {
-		case "ALL":
-			f |= 0x3f
-			continue
-		case "NONE":
-			continue
-		}
-		for i, n := range flagNames {
-			if w == n {
-				f |= 1 << i
-				continue next
+// table indexes extensions by each name that they go by.
+func table(lists ...[]extension) map[string][]*extension {
+	m := map[string][]*extension{}
+	for _, list := range lists {
+		for i := range list {
+			e := &list[i]
+			m[e.name] = append(m[e.name], e)
+			if e.ext != "" && e.ext != e.name {
+				m[e.ext] = append(m[e.ext], e)
 			}
 		}
-		return 0, fmt.Errorf("unknown flag %q", w)
 	}
-	return f, nil
-}
-
-func flagText(f byte) string {
-	var on []string
-	for i, n := range flagNames {
-		if f&(1<<i) != 0 {
-			on = append(on, n)
-		}
-	}
-	if on == nil {
-		return "NONE"
-	}
-	return strings.Join(on, ",")
-}
-
-func bang(not bool) string {
-	if not {
-		return " !"
-	}
-	return ""
+	return m
 }
