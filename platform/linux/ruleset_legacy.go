@@ -8,23 +8,19 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/portwhy/portwhy/rules"
 	iptables "github.com/portwhy/portwhy/rules/xtables"
 )
 
-// ReadLegacy reads the tables of iptables-legacy and ip6tables-legacy in this
-// namespace, as the kernel has them. Only tables that exist are read, because
-// the kernel makes a table that is asked for. The error wraps
-// [fs.ErrPermission] without CAP_NET_ADMIN. Tables of arptables are not read.
+// ReadLegacy reads the tables of iptables-legacy, ip6tables-legacy and
+// arptables-legacy in this namespace, as the kernel has them. Only tables that
+// exist are read, because the kernel makes a table that is asked for. The error
+// wraps [fs.ErrPermission] without CAP_NET_ADMIN. Tables of ebtables-legacy are
+// not read.
 func (h *Host) ReadLegacy() (*rules.Ruleset, error) {
 	set := &rules.Ruleset{}
 	err := h.inNamespace(func() error {
 		for _, x := range xtables() {
-			if x.domain == 0 {
-				continue
-			}
 			if err := x.tables(set); err != nil {
 				return fmt.Errorf("read the rules of %s: %w", x.tool, err)
 			}
@@ -46,10 +42,7 @@ func (x xtFamily) tables(set *rules.Ruleset) error {
 	if err != nil {
 		return err
 	}
-	family := rules.IP
-	if x.domain == unix.AF_INET6 {
-		family = rules.IP6
-	}
+	family, _ := rules.ParseFamily(x.family)
 	for _, name := range tableNames(names) {
 		info, entries, err := x.read(name)
 		if err != nil {

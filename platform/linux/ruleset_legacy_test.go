@@ -129,6 +129,38 @@ func TestLegacyLikeSave(t *testing.T) {
 	})
 }
 
+func TestLegacyARP(t *testing.T) {
+	if _, err := exec.LookPath("arptables-legacy"); err != nil {
+		t.Skip("needs arptables-legacy")
+	}
+	inOwnNamespace(t, func() {
+		for _, args := range []string{"-N c", "-A INPUT -s 10.0.0.1 -j c", "-A c -j mangle --mangle-ip-s 10.0.0.2", "-P OUTPUT DROP"} {
+			run(t, "", append([]string{"arptables-legacy"}, strings.Fields(args)...)...)
+		}
+		h, err := Open(Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		set, err := h.ReadLegacy()
+		if err != nil || len(set.Tables) != 1 || len(set.Tables[0].Chains) != 4 {
+			t.Errorf("%+v, %v", set, err)
+			return
+		}
+		chains := set.Tables[0].Chains
+		if set.Tables[0].Family != rules.ARP || chains[1].Policy != "drop" || len(chains[0].Rules) != 1 || len(chains[3].Rules) != 1 {
+			t.Errorf("%+v", set.Tables[0])
+			return
+		}
+		if v, ok := at(chains[0].Rules[0].Exprs, 1).(rules.Verdict); !ok || v.Chain != "c" {
+			t.Errorf("%+v", chains[0].Rules[0].Exprs)
+		}
+		if target, ok := at(chains[3].Rules[0].Exprs, 1).(*rules.Target); !ok || target.Ext != "mangle" {
+			t.Errorf("%+v", chains[3].Rules[0].Exprs)
+		}
+	})
+}
+
 // Random rules are given to iptables-legacy-restore and to the parser: the kernel
 // has what was read from the text.
 func TestLegacyRandom(t *testing.T) {

@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// xtSoGetInfo and xtSoGetEntries are IPT_SO_GET_INFO and
-	// IPT_SO_GET_ENTRIES, and the same for IPv6.
-	xtSoGetInfo    = 64
-	xtSoGetEntries = 65
+	// xtSoGetInfo is IPT_SO_GET_INFO, the same for IPv6, and arpSoGetInfo for ARP;
+	// the next number is IPT_SO_GET_ENTRIES.
+	xtSoGetInfo  = 64
+	arpSoGetInfo = 96
 
 	xtNameSize    = 32
 	xtInfoSize    = 84
@@ -37,17 +37,18 @@ type xtFamily struct {
 	tool   string
 	family string
 	names  string // file below /proc/net that lists the tables of a namespace
-	// Of getsockopt(2); 0 where only the names are read.
-	domain, level int
+	// Of getsockopt(2).
+	domain, level, getInfo int
+	infoSize               int
 	// Layout of struct ipt_entry or ip6t_entry.
 	targetOffset, size int
 }
 
 func xtables() []xtFamily {
 	return []xtFamily{
-		{tool: "iptables-legacy", family: "ip", names: "ip_tables_names", domain: unix.AF_INET, level: unix.SOL_IP, targetOffset: 88, size: 112},
-		{tool: "ip6tables-legacy", family: "ip6", names: "ip6_tables_names", domain: unix.AF_INET6, level: unix.SOL_IPV6, targetOffset: 140, size: 168},
-		{tool: "arptables-legacy", family: "arp", names: "arp_tables_names"},
+		{tool: "iptables-legacy", family: "ip", names: "ip_tables_names", domain: unix.AF_INET, level: unix.SOL_IP, getInfo: xtSoGetInfo, infoSize: xtInfoSize, targetOffset: 88, size: 112},
+		{tool: "ip6tables-legacy", family: "ip6", names: "ip6_tables_names", domain: unix.AF_INET6, level: unix.SOL_IPV6, getInfo: xtSoGetInfo, infoSize: xtInfoSize, targetOffset: 140, size: 168},
+		{tool: "arptables-legacy", family: "arp", names: "arp_tables_names", domain: unix.AF_INET, level: unix.SOL_IP, getInfo: arpSoGetInfo, infoSize: 68},
 	}
 }
 
@@ -89,7 +90,7 @@ func tableNames(b []byte) []string {
 
 // hooks reads a table in the calling thread's namespace.
 func (x xtFamily) hooks(table string) ([]host.Hook, error) {
-	if x.domain == 0 {
+	if x.targetOffset == 0 { // of ARP's only the names are wanted
 		return []host.Hook{{Backend: "iptables-legacy", Family: x.family, Table: table, Type: "filter", Rules: -1}}, nil
 	}
 	info, entries, err := x.read(table)
@@ -108,19 +109,19 @@ func (x xtFamily) read(table string) (info, entries []byte, err error) {
 	}
 	defer unix.Close(fd)
 	for range dumpTries {
-		info = make([]byte, xtInfoSize)
+		info = make([]byte, x.infoSize)
 		copy(info, table)
-		if err := getsockopt(fd, x.level, xtSoGetInfo, info); err != nil {
+		if err := getsockopt(fd, x.level, x.getInfo, info); err != nil {
 			return nil, nil, err
 		}
-		size := binary.NativeEndian.Uint32(info[xtInfoSize-4:])
+		size := binary.NativeEndian.Uint32(info[x.infoSize-4:])
 		if size > xtTableMax {
 			return nil, nil, fmt.Errorf("%d bytes are too many", size)
 		}
 		entries = make([]byte, xtEntriesHead+int(size))
 		copy(entries, table)
 		binary.NativeEndian.PutUint32(entries[xtNameSize:], size)
-		err := getsockopt(fd, x.level, xtSoGetEntries, entries)
+		err := getsockopt(fd, x.level, x.getInfo+1, entries)
 		if err == unix.EAGAIN {
 			continue // the table changed in between
 		}

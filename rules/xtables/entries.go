@@ -11,14 +11,12 @@ import (
 	"github.com/portwhy/portwhy/rules"
 )
 
-// InfoSize is the size of struct ipt_getinfo and ip6t_getinfo.
-const InfoSize = 84
-
 // ErrEntries means that a table's bytes are not what they should be.
 var ErrEntries = errors.New("unexpected table of iptables")
 
-// layout is where the fields of struct ipt_entry and ip6t_entry are
-// (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h).
+// layout is where the fields of struct ipt_entry, ip6t_entry and arpt_entry are
+// (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h,
+// linux/netfilter_arp/arp_tables.h), and the hooks in the order of their numbers.
 type layout struct {
 	address               int // size of an address: source, destination and their masks come first
 	devices               int // names of both, then masks of both
@@ -26,21 +24,27 @@ type layout struct {
 	inv, target, counters int
 	size                  int
 	leaves                uint8 // the flag of a goto
+	hooks                 []rules.Hook
 }
 
 var layouts = map[rules.Family]layout{
-	rules.IP:  {address: 4, devices: 16, proto: 80, flags: 82, inv: 83, target: 88, counters: 96, size: 112, leaves: flagGoto4},
-	rules.IP6: {address: 16, devices: 64, proto: 128, tos: 130, flags: 131, inv: 132, target: 140, counters: 152, size: 168, leaves: flagGoto6},
+	rules.IP: {address: 4, devices: 16, proto: 80, flags: 82, inv: 83, target: 88, counters: 96, size: 112,
+		leaves: flagGoto4, hooks: ipHooks},
+	rules.IP6: {address: 16, devices: 64, proto: 128, tos: 130, flags: 131, inv: 132, target: 140, counters: 152, size: 168,
+		leaves: flagGoto6, hooks: ipHooks},
+	rules.ARP: {target: 164, counters: 176, size: 192, hooks: []rules.Hook{rules.Input, rules.Output, rules.Forward}},
 }
+
+var ipHooks = []rules.Hook{rules.Prerouting, rules.Input, rules.Forward, rules.Output, rules.Postrouting}
+
+// InfoSize is the size of struct ipt_getinfo, ip6t_getinfo or arpt_getinfo.
+func InfoSize(f rules.Family) int { return 44 + 8*len(layouts[f].hooks) }
 
 const (
 	deviceSize = 16 // IFNAMSIZ
 	headSize   = 32 // of struct xt_entry_match and xt_entry_target
 	nameSize   = 29 // XT_EXTENSION_MAXNAMELEN
 )
-
-// hookNames are netfilter's hooks in the order of their numbers.
-var hookNames = []rules.Hook{rules.Prerouting, rules.Input, rules.Forward, rules.Output, rules.Postrouting}
 
 // entry is where one rule of the kernel's table stands.
 type entry struct{ at, target, end int }
@@ -61,7 +65,7 @@ type decoder struct {
 
 // DecodeEntries reads a table of iptables-legacy as the kernel gives it: info
 // is what IPT_SO_GET_INFO answers (struct ipt_getinfo), blob the entries that
-// IPT_SO_GET_ENTRIES gives behind its header; for IPv6 likewise. Matches and
+// IPT_SO_GET_ENTRIES gives behind its header; for IPv6 and ARP likewise. Matches and
 // targets share blob's memory. An error wraps [ErrEntries].
 func DecodeEntries(family rules.Family, name string, info, blob []byte) (*rules.Table, error) {
 	l, ok := layouts[family]
@@ -69,7 +73,7 @@ func DecodeEntries(family rules.Family, name string, info, blob []byte) (*rules.
 	if !ok || table == nil {
 		return nil, fmt.Errorf("%w: family %s has no table %q", ErrEntries, family, name)
 	}
-	if len(info) < InfoSize {
+	if len(info) < InfoSize(family) {
 		return nil, fmt.Errorf("%w: %d bytes of information on table %s", ErrEntries, len(info), name)
 	}
 	d := &decoder{layout: l, blob: blob, table: table, names: map[string]string{}, verdicts: map[rules.Verdict]rules.Expr{}}
@@ -136,16 +140,13 @@ func (d *decoder) builtins(info []byte) ([]span, error) {
 	var list []span
 	var chains []*rules.Chain
 	for _, c := range d.table.Chains {
-		n := 0
-		for hookNames[n] != c.Hook {
-			n++
-		}
+		n := slices.Index(d.hooks, c.Hook)
 		if valid>>n&1 == 0 {
 			continue // nat had no INPUT before Linux 2.6.36
 		}
 		valid &^= 1 << n
 		begin := int(binary.NativeEndian.Uint32(info[36+4*n:]))
-		underflow := int(binary.NativeEndian.Uint32(info[56+4*n:]))
+		underflow := int(binary.NativeEndian.Uint32(info[36+4*len(d.hooks)+4*n:]))
 		first, ok1 := d.number(begin)
 		last, ok2 := d.number(underflow)
 		if !ok1 || !ok2 || first > last {
@@ -262,10 +263,16 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 	r.Counted = true
 	r.Packets = binary.NativeEndian.Uint64(d.blob[e.at+d.counters:])
 	r.Bytes = binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])
-	head, odd := d.head(d.blob[e.at : e.at+d.size])
-	d.exprs = append(d.exprs[:0], head)
-	if odd != nil {
-		d.exprs = append(d.exprs, odd)
+	leaves := false
+	if b := d.blob[e.at : e.at+d.size]; d.table.Family == rules.ARP {
+		d.exprs = append(d.exprs[:0], arpHead(b[:d.target]))
+	} else {
+		head, odd := d.head(b)
+		d.exprs = append(d.exprs[:0], head)
+		if odd != nil {
+			d.exprs = append(d.exprs, odd)
+		}
+		leaves = head.Flags&d.leaves != 0
 	}
 	for at := e.at + d.size; at < e.target; {
 		size := 0
@@ -283,7 +290,7 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 		d.exprs = append(d.exprs, m)
 		at += size
 	}
-	target, err := d.targetExpr(e, head.Flags&d.leaves != 0)
+	target, err := d.targetExpr(e, leaves)
 	if err != nil {
 		return err
 	}
@@ -352,6 +359,11 @@ func (d *decoder) targetExpr(e entry, leaves bool) (rules.Expr, error) {
 		d.verdicts[v] = known
 	}
 	return known, nil
+}
+
+// arpHead keeps struct arpt_arp as it is.
+func arpHead(b []byte) rules.Expr {
+	return &rules.Opaque{Kind: "arptables", Why: "rules on ARP packets are not evaluated", Data: b}
 }
 
 // head reads struct ipt_ip or ip6t_ip6. What can't be said of a device's name

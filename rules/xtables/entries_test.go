@@ -46,7 +46,7 @@ func sample() (info, blob []byte) {
 	add(nil, last)
 	binary.NativeEndian.PutUint32(blob[112+32:], uint32(first))
 	copy(blob[first+112+32:], "why")
-	info = make([]byte, InfoSize)
+	info = make([]byte, InfoSize(rules.IP))
 	binary.NativeEndian.PutUint32(info[32:], 1<<1|1<<2|1<<3)
 	for hook, at := range map[int][2]int{1: {0, input}, 2: {forward, forward}, 3: {output, output}} {
 		binary.NativeEndian.PutUint32(info[36+4*hook:], uint32(at[0]))
@@ -150,7 +150,7 @@ func FuzzDecodeEntries(f *testing.F) {
 	info, blob := sample()
 	f.Add(info, blob)
 	f.Fuzz(func(t *testing.T, info, blob []byte) {
-		for _, family := range []rules.Family{rules.IP, rules.IP6} {
+		for _, family := range []rules.Family{rules.IP, rules.IP6, rules.ARP} {
 			if _, err := DecodeEntries(family, "filter", info, blob); err != nil && !errors.Is(err, ErrEntries) {
 				t.Error(err)
 			}

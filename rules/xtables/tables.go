@@ -26,11 +26,17 @@ var builtin = map[string][]place{
 	"security": {{rules.Input, 50}, {rules.Forward, 50}, {rules.Output, 50}},
 }
 
+// arpBuiltin is builtin for arptables (net/ipv4/netfilter/arptable_filter.c).
+var arpBuiltin = map[string][]place{"filter": {{rules.Input, 0}, {rules.Output, 0}, {rules.Forward, 0}}}
+
 // newTable makes a table as the kernel makes it: with its built-in chains,
 // which accept; nil if there is no such table.
 func newTable(backend rules.Backend, family rules.Family, name string) *rules.Table {
-	places, ok := builtin[name]
-	if !ok {
+	places := builtin[name]
+	if family == rules.ARP {
+		places = arpBuiltin[name]
+	}
+	if places == nil {
 		return nil
 	}
 	t := &rules.Table{Backend: backend, Family: family, Name: strings.Clone(name)}
