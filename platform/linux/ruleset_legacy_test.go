@@ -8,7 +8,9 @@ import (
 	"math/rand"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,6 +128,92 @@ func TestLegacyLikeSave(t *testing.T) {
 			sameTable(t, "saved", table, text)
 			sameTable(t, "written", table, written)
 		}
+	})
+}
+
+// Files of well-known tools are given to iptables-legacy-restore: the kernel has
+// what was read from them.
+func TestLegacyFiles(t *testing.T) {
+	for _, tool := range []string{"iptables-legacy-restore", "ip6tables-legacy-restore", "ipset"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs", tool)
+		}
+	}
+	files, err := filepath.Glob("../../rules/xtables/testdata/*.rules")
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	compared, unknown := 0, 0
+	for _, file := range files {
+		inOwnNamespace(t, func() {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			set, err := iptables.Parse(file, text, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			run(t, "create blocklist hash:ip", "ipset", "restore")
+			run(t, string(text), map[rules.Family]string{rules.IP: "iptables", rules.IP6: "ip6tables"}[set.Tables[0].Family]+"-legacy-restore", "-c")
+			h, err := Open(Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			live, err := h.ReadLegacy()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, table := range live.Tables {
+				forgetUnknown(table, set, &compared, &unknown)
+				sameTable(t, file, table, set)
+			}
+		})
+	}
+	t.Logf("%d rules compared, %d have extensions that are not known", compared, unknown)
+}
+
+// forgetUnknown takes out of both what text can't tell: extensions that package
+// xt doesn't know, and the numbers of sets.
+func forgetUnknown(live *rules.Table, set *rules.Ruleset, compared, unknown *int) {
+	for _, table := range set.Tables {
+		if table.Name != live.Name {
+			continue
+		}
+		byName(table)
+		for i, c := range table.Chains {
+			for j, r := range c.Rules {
+				same := true
+				for _, e := range r.Exprs {
+					_, opaque := e.(*rules.Opaque)
+					m, match := e.(*rules.Match)
+					same = same && !opaque && !(match && m.Sets != nil)
+				}
+				if *compared++; same {
+					continue
+				}
+				*unknown++
+				r.Exprs = nil
+				if i < len(live.Chains) && j < len(live.Chains[i].Rules) {
+					live.Chains[i].Rules[j].Exprs = nil
+				}
+			}
+		}
+	}
+}
+
+// byName puts the user's chains in the order in which iptables gives them to the
+// kernel.
+func byName(table *rules.Table) {
+	slices.SortStableFunc(table.Chains, func(a, b *rules.Chain) int {
+		if a.Base() || b.Base() {
+			return 0
+		}
+		return strings.Compare(a.Name, b.Name)
 	})
 }
 
