@@ -13,7 +13,18 @@ type blob struct {
 	family rules.Family
 	proto  uint16
 	sets   []string
-	given  map[string]bool // options, by their first name
+	e      *extension
+	given  uint64 // which of e's options
+}
+
+// gave reports whether text gave the option.
+func (b *blob) gave(name string) bool {
+	for i := range b.e.options {
+		if b.e.options[i].names[0] == name {
+			return b.given&(1<<i) != 0
+		}
+	}
+	return false
 }
 
 // uint is the integer of 1, 2, 4 or 8 bytes at at, in the host's order.

@@ -2,6 +2,7 @@ package xt
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -15,15 +16,15 @@ var markMatches = []extension{
 
 var markTargets = []extension{
 	{name: "MARK", rev: 2, size: 8, finish: oneOption, options: setMarkOptions(0, 4)},
-	{name: "CONNMARK", rev: 1, size: 13, old: true, options: connmarkOptions()},
+	{name: "CONNMARK", rev: 1, size: 13, old: true, options: connmarkOptions(12)},
 	{name: "CONNMARK", rev: 2, size: 15, init: func(b *blob) { b.put(4, 4, 0xffffffff); b.put(8, 4, 0xffffffff) }, finish: connmarkFinish,
-		options: append(connmarkOptions(),
-			option{names: []string{"--left-shift-mark"}, value: connmarkShift(0), shown: func(b *blob) bool { return b.d[13] == 0 && b.d[14] != 0 }},
-			option{names: []string{"--right-shift-mark"}, value: connmarkShift(1), shown: func(b *blob) bool { return b.d[13] == 1 && b.d[14] != 0 }})},
+		options: append(connmarkOptions(14),
+			option{names: []string{"--left-shift-mark"}, value: connmarkShift(0), shown: func(b *blob) bool { return b.d[12] == 0 && b.d[13] != 0 }},
+			option{names: []string{"--right-shift-mark"}, value: connmarkShift(1), shown: func(b *blob) bool { return b.d[12] == 1 && b.d[13] != 0 }})},
 }
 
 func oneOption(b *blob) error {
-	if len(b.given) != 1 {
+	if bits.OnesCount64(b.given) != 1 {
 		return fmt.Errorf("it takes one option")
 	}
 	return nil
@@ -53,13 +54,13 @@ func setMarkOptions(mark, mask int) []option {
 }
 
 // XT_CONNMARK_SET, _SAVE and _RESTORE are 0, 1 and 2.
-func connmarkOptions() []option {
+func connmarkOptions(mode int) []option {
 	set := setMarkOptions(0, 4)
-	set[0].shown = equals(12, 1, 0)
-	moves := func(b *blob) bool { return b.d[12] == 1 || b.d[12] == 2 }
+	set[0].shown = equals(mode, 1, 0)
+	moves := func(b *blob) bool { return b.d[mode] == 1 || b.d[mode] == 2 }
 	return append(set,
-		option{names: []string{"--save-mark"}, value: fixed(12, 1, 1), shown: equals(12, 1, 1)},
-		option{names: []string{"--restore-mark"}, value: fixed(12, 1, 2), shown: equals(12, 1, 2)},
+		option{names: []string{"--save-mark"}, value: fixed(mode, 1, 1), shown: equals(mode, 1, 1)},
+		option{names: []string{"--restore-mark"}, value: fixed(mode, 1, 2), shown: equals(mode, 1, 2)},
 		option{names: []string{"--nfmask"}, value: hexInteger(8, 4), shown: moves},
 		option{names: []string{"--ctmask"}, value: hexInteger(4, 4), shown: moves},
 		option{names: []string{"--mask"}, value: value{words: 1, parse: func(b *blob, _ bool, w []string) error {
@@ -72,10 +73,10 @@ func connmarkOptions() []option {
 }
 
 func connmarkShift(direction uint64) value {
-	v := integerIn(14, 1, 0, 32)
+	v := integerIn(13, 1, 0, 32)
 	number := v.parse
 	v.parse = func(b *blob, not bool, w []string) error {
-		b.put(13, 1, direction)
+		b.put(12, 1, direction)
 		return number(b, not, w)
 	}
 	return v
@@ -84,15 +85,15 @@ func connmarkShift(direction uint64) value {
 func connmarkFinish(b *blob) error {
 	modes := 0
 	for _, o := range []string{"--set-xmark", "--set-mark", "--and-mark", "--or-mark", "--xor-mark", "--save-mark", "--restore-mark"} {
-		if b.given[o] {
+		if b.gave(o) {
 			modes++
 		}
 	}
 	if modes != 1 {
 		return fmt.Errorf("it takes one of --set-xmark, --save-mark and --restore-mark")
 	}
-	masks := b.given["--nfmask"] || b.given["--ctmask"] || b.given["--mask"]
-	if masks && b.d[12] == 0 {
+	masks := b.gave("--nfmask") || b.gave("--ctmask") || b.gave("--mask")
+	if masks && b.d[14] == 0 {
 		return fmt.Errorf("masks are of --save-mark and --restore-mark")
 	}
 	return nil
@@ -143,12 +144,12 @@ func DecodeConnmark(t *rules.Target) (Connmark, bool) {
 		return Connmark{}, false
 	}
 	b, ok := decodeTarget(t, "CONNMARK", t.Rev, 16)
-	if !ok || b.d[12] > 2 {
+	if !ok {
 		return Connmark{}, false
 	}
 	c := Connmark{Value: b.u32(0), CTMask: b.u32(4), NFMask: b.u32(8), Mode: b.d[12]}
 	if t.Rev == 2 {
-		c.Right, c.Shift = b.d[13] != 0, b.d[14]
+		c.Right, c.Shift, c.Mode = b.d[12] != 0, b.d[13], b.d[14]
 	}
-	return c, true
+	return c, c.Mode <= 2
 }

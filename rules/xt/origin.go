@@ -16,7 +16,7 @@ var originMatches = []extension{
 		{names: []string{"--src-type"}, value: flagList(0, 2, addrTypes), not: bits32(4, 1), shown: unless(0, 2, 0)},
 		{names: []string{"--dst-type"}, value: flagList(2, 2, addrTypes), not: bits32(8, 1), shown: unless(2, 2, 0)}}},
 	{name: "addrtype", rev: 1, size: 8, finish: func(b *blob) error {
-		if !b.given["--src-type"] && !b.given["--dst-type"] {
+		if !b.gave("--src-type") && !b.gave("--dst-type") {
 			return fmt.Errorf("it needs --src-type or --dst-type")
 		}
 		if b.u32(4)&12 == 12 {
@@ -42,7 +42,7 @@ var originMatches = []extension{
 }
 
 func atLeastOne(b *blob) error {
-	if len(b.given) == 0 {
+	if b.given == 0 {
 		return fmt.Errorf("it needs an option")
 	}
 	return nil

@@ -62,13 +62,13 @@ func periodText(v, scale uint64) (string, bool) {
 	if v == 0 {
 		return "", false
 	}
-	i := 1
-	for ; i < len(rateUnits); i++ {
-		if unit := scale * rateUnits[i].seconds; v > unit || unit/v < unit%v {
+	i := len(rateUnits) - 1
+	for ; i > 0; i-- {
+		if unit := scale * rateUnits[i-1].seconds; v > unit || unit/v < unit%v {
 			break
 		}
 	}
-	u := rateUnits[i-1]
+	u := rateUnits[i]
 	return strconv.FormatUint(scale*u.seconds/v, 10) + "/" + u.text, true
 }
 

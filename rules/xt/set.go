@@ -37,7 +37,7 @@ func counterOptions(prefix string, val, op int) []option {
 		v := integer(val, 8)
 		number := v.parse
 		v.parse = func(b *blob, not bool, w []string) error {
-			if b.d[op] != 0 {
+			if b.d[op] != 0 && (!not || b.d[op] != 2) {
 				return fmt.Errorf("there is another comparison of %s", prefix)
 			}
 			b.d[op] = byte(code)

@@ -2,6 +2,7 @@ package xt
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -36,7 +37,7 @@ var transportMatches = []extension{
 	{name: "udplite", size: 10, init: allPorts, options: portOptions(8, 0, 4)},
 	{name: "multiport", rev: 0, size: 32, old: true, options: multiportOptions},
 	{name: "multiport", rev: 1, size: 48, options: multiportOptions, finish: func(b *blob) error {
-		if len(b.given) != 1 {
+		if bits.OnesCount64(b.given) != 1 {
 			return fmt.Errorf("it takes one of --sports, --dports and --ports")
 		}
 		return nil

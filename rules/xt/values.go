@@ -1,6 +1,7 @@
 package xt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -291,7 +292,8 @@ func ipText(a netip.Addr) string {
 	return a.String()
 }
 
-// network is address/mask, the mask printed only if it isn't full.
+// network is address/mask, the mask printed only if it isn't full. Both have
+// room for IPv6; without a mask all of it is ones.
 func network(at, mask int) value {
 	return value{1, func(b *blob, _ bool, w []string) error {
 		addr, m, masked := strings.Cut(w[0], "/")
@@ -299,7 +301,8 @@ func network(at, mask int) value {
 			return err
 		}
 		if !masked {
-			m = strconv.Itoa(8 * b.addressLen())
+			copy(b.d[mask:mask+16], bytes.Repeat([]byte{0xff}, 16))
+			return nil
 		}
 		return b.putMask(mask, m)
 	}, func(b *blob) (string, bool) {

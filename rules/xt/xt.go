@@ -120,7 +120,7 @@ func parse(table map[string][]*extension, kind string, family rules.Family, name
 	if e == nil {
 		return nil, nil, 0, fmt.Errorf("%s %s is %w", kind, name, ErrUnknown)
 	}
-	b := &blob{d: make([]byte, padded(e.size)), family: family, proto: proto, given: map[string]bool{}}
+	b := &blob{d: make([]byte, padded(e.size)), family: family, proto: proto, e: e}
 	if e.init != nil {
 		e.init(b)
 	}
@@ -146,10 +146,11 @@ func (e *extension) read(b *blob, args []string) (int, error) {
 		if strings.HasPrefix(word, "--") {
 			word, joined, hasJoined = strings.Cut(word, "=")
 		}
-		o := e.option(word)
-		if o == nil {
+		i := e.option(word)
+		if i < 0 {
 			break
 		}
+		o := &e.options[i]
 		words := args[at+1:]
 		if hasJoined {
 			words = append([]string{joined}, words...)
@@ -157,6 +158,10 @@ func (e *extension) read(b *blob, args []string) (int, error) {
 		if len(words) < o.value.words || hasJoined && o.value.words == 0 {
 			return n, fmt.Errorf("%s takes %d values", word, o.value.words)
 		}
+		if b.given&(1<<i) != 0 && !o.again {
+			return n, fmt.Errorf("%s is given twice", word)
+		}
+		b.given |= 1 << i
 		if err := o.set(b, not, words[:o.value.words]); err != nil {
 			return n, fmt.Errorf("%s: %w", word, err)
 		}
@@ -166,7 +171,7 @@ func (e *extension) read(b *blob, args []string) (int, error) {
 		}
 	}
 	for i := range e.options {
-		if o := &e.options[i]; o.need && !b.given[o.names[0]] {
+		if o := &e.options[i]; o.need && b.given&(1<<i) == 0 {
 			return n, fmt.Errorf("%s is missing", o.names[0])
 		}
 	}
@@ -177,20 +182,19 @@ func (e *extension) read(b *blob, args []string) (int, error) {
 }
 
 // option finds an option by its name, or by the start of one that can be meant
-// only once, as getopt_long(3) does.
-func (e *extension) option(word string) *option {
-	var found *option
+// only once, as getopt_long(3) does; -1 if there is none.
+func (e *extension) option(word string) int {
+	found := -1
 	for i := range e.options {
-		o := &e.options[i]
-		for _, name := range o.names {
+		for _, name := range e.options[i].names {
 			if name == word {
-				return o
+				return i
 			}
 			if len(word) >= 4 && strings.HasPrefix(name, word) && !general[word] {
-				if found != nil && found != o {
-					return nil
+				if found >= 0 && found != i {
+					return -1
 				}
-				found = o
+				found = i
 			}
 		}
 	}
@@ -204,11 +208,6 @@ var general = map[string]bool{
 }
 
 func (o *option) set(b *blob, not bool, words []string) error {
-	name := o.names[0]
-	if b.given[name] && !o.again {
-		return fmt.Errorf("it is given twice")
-	}
-	b.given[name] = true
 	if not {
 		if o.not.mask == 0 {
 			return fmt.Errorf("it can't be inverted")
