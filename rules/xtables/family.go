@@ -16,14 +16,11 @@ func header(line string) (family rules.Family, backend rules.Backend, ok bool) {
 		return 0, "", false
 	}
 	tool, rest, _ := strings.Cut(rest, " ")
-	if !strings.HasSuffix(tool, "tables-save") && !strings.Contains(tool, "tables-") {
-		return 0, "", false
-	}
 	family, backend = rules.IP, rules.IptablesLegacy
 	switch {
-	case strings.HasPrefix(tool, "ip6tables"):
+	case strings.HasPrefix(tool, "ip6tables-"):
 		family = rules.IP6
-	case !strings.HasPrefix(tool, "iptables") && !strings.HasPrefix(tool, "xtables"):
+	case !strings.HasPrefix(tool, "iptables-"):
 		return 0, "", false
 	}
 	if strings.Contains(tool, "-nft") || strings.Contains(rest, "(nf_tables)") {
@@ -41,6 +38,9 @@ func guessFamily(file, text string) rules.Family {
 			continue
 		}
 		for w := range strings.FieldsSeq(line) {
+			if families[w] != 0 {
+				break // for one tool, in a file for both
+			}
 			if f := familyOf(strings.Trim(w, `"`)); f != 0 {
 				return f
 			}

@@ -114,9 +114,14 @@ func (p *parser) oneLine() error {
 	case line == "":
 		return nil
 	case line[0] == '#':
-		if family, backend, ok := header(line); ok && p.table == nil {
-			p.found, p.backend = family, backend
+		family, backend, ok := header(line)
+		if !ok || p.table != nil {
+			return nil
 		}
+		if p.family != 0 && p.family != family {
+			return p.fail(1, "expected rules of family %s, as asked for", p.family)
+		}
+		p.found, p.backend = family, backend
 		return nil
 	case strings.IndexByte(line, 0) >= 0:
 		return p.fail(strings.IndexByte(line, 0)+1, "expected text, not a NUL byte")
@@ -158,9 +163,7 @@ func (p *parser) startTable(name string) error {
 			return p.fail(2, "table %s is there twice: which of them holds is not known", name)
 		}
 	}
-	if p.table = t; p.family == 0 && p.backend == "" {
-		p.backend = rules.IptablesLegacy
-	}
+	p.table = t
 	p.set.Tables = append(p.set.Tables, t)
 	p.chains = map[string]*rules.Chain{}
 	for _, c := range t.Chains {
