@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
+	iptables "github.com/portwhy/portwhy/rules/xtables"
 )
 
 const (
@@ -26,29 +26,26 @@ const (
 	arpSoGetInfo = 96
 
 	xtNameSize    = 32
-	xtInfoSize    = 84
 	xtEntriesHead = 40
-	// xtTableMax bounds a table: about 400,000 rules.
-	xtTableMax = 64 << 20
+	// xtTableMax bounds a table, as the kernel does (XT_MAX_TABLE_SIZE of
+	// net/netfilter/x_tables.c): some 2.5 million rules.
+	xtTableMax = 512 << 20
 )
 
-// xtFamily is one of the two iptables-legacy, or arptables.
+// xtFamily is iptables-legacy, ip6tables-legacy or arptables-legacy.
 type xtFamily struct {
 	tool   string
-	family string
+	family rules.Family
 	names  string // file below /proc/net that lists the tables of a namespace
 	// Of getsockopt(2).
 	domain, level, getInfo int
-	infoSize               int
-	// Layout of struct ipt_entry or ip6t_entry.
-	targetOffset, size int
 }
 
 func xtables() []xtFamily {
 	return []xtFamily{
-		{tool: "iptables-legacy", family: "ip", names: "ip_tables_names", domain: unix.AF_INET, level: unix.SOL_IP, getInfo: xtSoGetInfo, infoSize: xtInfoSize, targetOffset: 88, size: 112},
-		{tool: "ip6tables-legacy", family: "ip6", names: "ip6_tables_names", domain: unix.AF_INET6, level: unix.SOL_IPV6, getInfo: xtSoGetInfo, infoSize: xtInfoSize, targetOffset: 140, size: 168},
-		{tool: "arptables-legacy", family: "arp", names: "arp_tables_names", domain: unix.AF_INET, level: unix.SOL_IP, getInfo: arpSoGetInfo, infoSize: 68},
+		{"iptables-legacy", rules.IP, "ip_tables_names", unix.AF_INET, unix.SOL_IP, xtSoGetInfo},
+		{"ip6tables-legacy", rules.IP6, "ip6_tables_names", unix.AF_INET6, unix.SOL_IPV6, xtSoGetInfo},
+		{"arptables-legacy", rules.ARP, "arp_tables_names", unix.AF_INET, unix.SOL_IP, arpSoGetInfo},
 	}
 }
 
@@ -58,14 +55,11 @@ func xtables() []xtFamily {
 func (h *Host) legacyHooks(x xtFamily) ([]host.Hook, error) {
 	var list []host.Hook
 	err := h.inNamespace(func() error {
-		names, err := os.ReadFile("/proc/thread-self/net/" + x.names)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // the kernel's part of it isn't there
-		}
+		names, err := x.tables()
 		if err != nil {
 			return err
 		}
-		for _, name := range tableNames(names) {
+		for _, name := range names {
 			hooks, err := x.hooks(name)
 			if err != nil {
 				return fmt.Errorf("read table %s of %s: %w", name, x.tool, err)
@@ -75,6 +69,15 @@ func (h *Host) legacyHooks(x xtFamily) ([]host.Hook, error) {
 		return nil
 	})
 	return list, err
+}
+
+// tables lists the tables that exist in the calling thread's namespace.
+func (x xtFamily) tables() ([]string, error) {
+	names, err := os.ReadFile("/proc/thread-self/net/" + x.names)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the kernel's part of it isn't there
+	}
+	return tableNames(names), err
 }
 
 // tableNames reads /proc/net/ip_tables_names: a name a line.
@@ -88,16 +91,32 @@ func tableNames(b []byte) []string {
 	return names
 }
 
-// hooks reads a table in the calling thread's namespace.
-func (x xtFamily) hooks(table string) ([]host.Hook, error) {
-	if x.targetOffset == 0 { // of ARP's only the names are wanted
-		return []host.Hook{{Backend: "iptables-legacy", Family: x.family, Table: table, Type: "filter", Rules: -1}}, nil
+// hooks lists the base chains of a table in the calling thread's namespace.
+func (x xtFamily) hooks(name string) ([]host.Hook, error) {
+	if !iptables.Known(x.family, name) {
+		return []host.Hook{{Backend: "iptables-legacy", Family: x.family.String(), Table: name, Type: "filter", Rules: -1}}, nil
 	}
-	info, entries, err := x.read(table)
+	table, err := x.table(name)
 	if err != nil {
 		return nil, err
 	}
-	return x.parse(table, info, entries)
+	var list []host.Hook
+	for _, c := range table.Chains {
+		if c.Base() {
+			list = append(list, host.Hook{Backend: "iptables-legacy", Family: x.family.String(), Table: name, Chain: c.Name,
+				Hook: string(c.Hook), Priority: int(c.Priority), Policy: c.Policy, Type: c.Type, Rules: len(c.Rules)})
+		}
+	}
+	return list, nil
+}
+
+// table reads a table in the calling thread's namespace.
+func (x xtFamily) table(name string) (*rules.Table, error) {
+	info, entries, err := x.read(name)
+	if err != nil {
+		return nil, err
+	}
+	return iptables.DecodeEntries(x.family, name, info, entries)
 }
 
 // read asks the kernel for a table in the calling thread's namespace: for
@@ -109,12 +128,12 @@ func (x xtFamily) read(table string) (info, entries []byte, err error) {
 	}
 	defer unix.Close(fd)
 	for range dumpTries {
-		info = make([]byte, x.infoSize)
+		info = make([]byte, iptables.InfoSize(x.family))
 		copy(info, table)
 		if err := getsockopt(fd, x.level, x.getInfo, info); err != nil {
 			return nil, nil, err
 		}
-		size := binary.NativeEndian.Uint32(info[x.infoSize-4:])
+		size := binary.NativeEndian.Uint32(info[len(info)-4:])
 		if size > xtTableMax {
 			return nil, nil, fmt.Errorf("%d bytes are too many", size)
 		}
@@ -143,96 +162,4 @@ func getsockopt(fd, level, option int, b []byte) error {
 		return errno
 	}
 	return nil
-}
-
-// errTable means that a table is not what it should be.
-var errTable = errors.New("unexpected table")
-
-// parse reads struct ipt_getinfo and the entries that belong to it
-// (linux/netfilter_ipv4/ip_tables.h): of each built-in chain the number of its
-// rules, which lie between its entry and its underflow, and its policy, the
-// verdict there.
-func (x xtFamily) parse(table string, info, entries []byte) ([]host.Hook, error) {
-	if len(info) < xtInfoSize {
-		return nil, fmt.Errorf("%w: %d bytes of information", errTable, len(info))
-	}
-	valid := binary.NativeEndian.Uint32(info[xtNameSize:])
-	var list []host.Hook
-	for n, hook := range []string{"prerouting", "input", "forward", "output", "postrouting"} {
-		if valid>>n&1 == 0 {
-			continue
-		}
-		begin := int(binary.NativeEndian.Uint32(info[36+4*n:]))
-		end := int(binary.NativeEndian.Uint32(info[56+4*n:]))
-		rules := 0
-		for at := begin; at != end; rules++ {
-			_, next, err := x.entry(entries, at)
-			if err != nil {
-				return nil, err
-			}
-			at += next
-		}
-		target, next, err := x.entry(entries, end)
-		if err != nil {
-			return nil, err
-		}
-		policy, err := verdict(entries[end+target : end+next])
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, host.Hook{Backend: "iptables-legacy", Family: x.family, Table: table,
-			Chain: strings.ToUpper(hook), Hook: hook, Priority: xtablesPriority(table, hook),
-			Policy: policy, Type: xtablesType(table, hook), Rules: rules})
-	}
-	return list, nil
-}
-
-// entry reads where an entry's target and the next entry begin, from its own
-// beginning.
-func (x xtFamily) entry(entries []byte, at int) (target, next int, err error) {
-	if at < 0 || at > len(entries)-x.size {
-		return 0, 0, fmt.Errorf("%w: entry at %d of %d", errTable, at, len(entries))
-	}
-	target = int(binary.NativeEndian.Uint16(entries[at+x.targetOffset:]))
-	next = int(binary.NativeEndian.Uint16(entries[at+x.targetOffset+2:]))
-	if target < x.size || next < target || next > len(entries)-at {
-		return 0, 0, fmt.Errorf("%w: entry at %d has its target at %d and ends at %d", errTable, at, target, next)
-	}
-	return target, next, nil
-}
-
-// verdict reads a standard target (struct xt_standard_target): size, name,
-// revision, and for ACCEPT and DROP minus the verdict minus 1.
-func verdict(target []byte) (string, error) {
-	if len(target) < 36 {
-		return "", fmt.Errorf("%w: target of %d bytes", errTable, len(target))
-	}
-	switch n := int32(binary.NativeEndian.Uint32(target[32:])); n {
-	case -1:
-		return "drop", nil
-	case -2:
-		return "accept", nil
-	default:
-		return strconv.Itoa(int(n)), nil
-	}
-}
-
-func xtablesPriority(table, hook string) int {
-	for _, c := range xtablesChains[table] {
-		if c.hook == hook {
-			return c.priority
-		}
-	}
-	return 0
-}
-
-// xtablesType is what nft(8) calls such a chain.
-func xtablesType(table, hook string) string {
-	switch {
-	case table == "nat":
-		return "nat"
-	case table == "mangle" && hook == "output":
-		return "route"
-	}
-	return "filter"
 }

@@ -29,15 +29,24 @@ var builtin = map[string][]place{
 // arpBuiltin is builtin for arptables (net/ipv4/netfilter/arptable_filter.c).
 var arpBuiltin = map[string][]place{"filter": {{rules.Input, 0}, {rules.Output, 0}, {rules.Forward, 0}}}
 
+// Known reports whether a family has a table of this name. Others are not in
+// Linux itself: where their chains stand is not known.
+func Known(family rules.Family, name string) bool {
+	if family == rules.ARP {
+		return arpBuiltin[name] != nil
+	}
+	return builtin[name] != nil
+}
+
 // newTable makes a table as the kernel makes it: with its built-in chains,
 // which accept; nil if there is no such table.
 func newTable(backend rules.Backend, family rules.Family, name string) *rules.Table {
+	if !Known(family, name) {
+		return nil
+	}
 	places := builtin[name]
 	if family == rules.ARP {
 		places = arpBuiltin[name]
-	}
-	if places == nil {
-		return nil
 	}
 	t := &rules.Table{Backend: backend, Family: family, Name: strings.Clone(name)}
 	for _, p := range places {
