@@ -239,7 +239,7 @@ func protocolNumber(s string) (uint8, bool) {
 
 // format writes a member as `ipset save` does.
 func (k *kind) format(m *member) string {
-	var b []byte
+	b := make([]byte, 0, 64)
 	slot := 0
 	for i, d := range k.dims {
 		if d == dimMAC && !m.hasMAC {

@@ -96,18 +96,19 @@ type attribute struct {
 	data []byte
 }
 
-// attributes takes a message or a nested attribute apart.
-func attributes(b []byte) ([]attribute, error) {
-	var list []attribute
+// attributes calls f with each attribute of a message or a nested attribute.
+func attributes(b []byte, f func(attribute) error) error {
 	for len(b) >= 4 {
 		n := int(binary.NativeEndian.Uint16(b))
 		if n < 4 || n > len(b) {
-			return nil, fmt.Errorf("%w: an attribute has %d of %d bytes", ErrMessage, n, len(b))
+			return fmt.Errorf("%w: an attribute has %d of %d bytes", ErrMessage, n, len(b))
 		}
-		list = append(list, attribute{binary.NativeEndian.Uint16(b[2:]) & 0x3fff, b[4:n]})
+		if err := f(attribute{binary.NativeEndian.Uint16(b[2:]) & 0x3fff, b[4:n]}); err != nil {
+			return err
+		}
 		b = b[min((n+3)&^3, len(b)):]
 	}
-	return list, nil
+	return nil
 }
 
 // number reads a number of 1 to 8 bytes in network order.
@@ -136,14 +137,15 @@ func (a attribute) text() string {
 }
 
 // address reads a nested address (IPSET_ATTR_IPADDR_IPV4 or _IPV6).
-func (a attribute) address() (netip.Addr, error) {
-	list, err := attributes(a.data)
-	if err == nil && len(list) == 1 {
-		if ip, ok := netip.AddrFromSlice(list[0].data); ok {
-			return ip, nil
-		}
+func (a attribute) address() (ip netip.Addr, err error) {
+	err = attributes(a.data, func(inner attribute) error {
+		ip, _ = netip.AddrFromSlice(inner.data)
+		return nil
+	})
+	if err == nil && !ip.IsValid() {
+		err = fmt.Errorf("%w: attribute %d is not an address", ErrMessage, a.kind)
 	}
-	return netip.Addr{}, fmt.Errorf("%w: attribute %d is not an address", ErrMessage, a.kind)
+	return ip, err
 }
 
 // Decoder puts together the sets that the kernel lists: a large set takes many
@@ -155,13 +157,13 @@ type Decoder struct {
 
 // Message reads one message of a list, what follows struct nfgenmsg.
 func (d *Decoder) Message(b []byte) error {
-	list, err := attributes(b)
+	get := map[uint16]attribute{}
+	err := attributes(b, func(a attribute) error {
+		get[a.kind] = a
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	get := map[uint16]attribute{}
-	for _, a := range list {
-		get[a.kind] = a
 	}
 	name := get[attrSetName].text()
 	if name == "" {
@@ -181,21 +183,14 @@ func (d *Decoder) Message(b []byte) error {
 	if set == nil {
 		return fmt.Errorf("%w: ipset %s has no head", ErrMessage, name)
 	}
-	entries, ok := get[attrEntries]
-	if !ok {
-		return nil
-	}
-	if list, err = attributes(entries.data); err != nil {
-		return err
-	}
-	for _, a := range list {
+	return attributes(get[attrEntries].data, func(a attribute) error {
 		el, err := decodeEntry(set, a.data)
 		if err != nil {
 			return fmt.Errorf("ipset %s: %w", name, err)
 		}
 		set.Elements = append(set.Elements, el)
-	}
-	return nil
+		return nil
+	})
 }
 
 // Sets are the sets that were listed. Known is false for all of them: whether
@@ -218,15 +213,10 @@ func decodeHeader(name, typ string, get map[uint16]attribute) (*rules.IPSet, err
 		}
 		set.Family = rules.Family(n)
 	}
-	list, err := attributes(get[attrData].data)
+	var from, to string
+	err := attributes(get[attrData].data, func(a attribute) error { return decodeOption(set, a, &from, &to) })
 	if err != nil {
 		return nil, err
-	}
-	var from, to string
-	for _, a := range list {
-		if err := decodeOption(set, a, &from, &to); err != nil {
-			return nil, err
-		}
 	}
 	if from != "" {
 		setOption(&set.Options, "range", from+"-"+to)
@@ -302,10 +292,6 @@ func decodeOption(set *rules.IPSet, a attribute, from, to *string) error {
 // decodeEntry reads one entry, as `ipset save` would write it.
 func decodeEntry(set *rules.IPSet, b []byte) (rules.IPSetElement, error) {
 	var el rules.IPSetElement
-	list, err := attributes(b)
-	if err != nil {
-		return el, err
-	}
 	k := kinds[set.Type]
 	if k == nil {
 		el.Entry = fmt.Sprintf("%x", b) // of a type that is not known: nothing is lost
@@ -313,10 +299,8 @@ func decodeEntry(set *rules.IPSet, b []byte) (rules.IPSetElement, error) {
 	}
 	m := member{}
 	bits := [2]int{-1, -1}
-	for _, a := range list {
-		if err := decodePart(&el, &m, &bits, a); err != nil {
-			return el, err
-		}
+	if err := attributes(b, func(a attribute) error { return decodePart(&el, &m, &bits, a) }); err != nil {
+		return el, err
 	}
 	for i := range m.addresses {
 		if a := m.addresses[i].Addr(); a.IsValid() && bits[i] >= 0 {
