@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -37,11 +36,10 @@ func nameSet(list string) map[string]bool {
 
 // Parse reads the text of `ipset save`, or what else `ipset restore` takes of
 // the commands create, add, del, flush, destroy, rename and swap. Errors are
-// [rules.SyntaxError]. The sets share text's memory, which must not be changed
-// any more.
+// [rules.SyntaxError].
 func Parse(file string, text []byte) ([]*rules.IPSet, error) {
 	p := &parser{file: file, sets: map[string]*rules.IPSet{}}
-	for rest := unsafe.String(unsafe.SliceData(text), len(text)); rest != ""; {
+	for rest := string(text); rest != ""; {
 		p.line++
 		p.source, rest, _ = strings.Cut(rest, "\n")
 		p.source = strings.TrimRight(p.source, " \t\r")

@@ -1,6 +1,7 @@
 package xt
 
 var (
-	matches = table(transportMatches, conntrackMatches, markMatches, originMatches, rateMatches, setMatches)
+	matches = table(transportMatches, conntrackMatches, markMatches, originMatches, rateMatches, setMatches,
+		sctpMatches, historyMatches, headerMatches)
 	targets = table(markTargets, natTargets, verdictTargets)
 )

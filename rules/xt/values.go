@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -88,17 +87,16 @@ func spanAt(low, high, size int, separator string) value {
 	}}
 }
 
-// port reads a port's number or, as getservbyname(3), its name.
+// port reads a port's number or one of the services' names that are written in
+// rules. iptables-save writes numbers, so it is people's files that have names.
 func port(s string) (uint16, error) {
 	if v, err := strconv.ParseUint(s, 10, 16); err == nil {
 		return uint16(v), nil
 	} else if len(s) == 0 || s[0] >= '0' && s[0] <= '9' || s[0] == '-' || s[0] == '+' {
 		return 0, fmt.Errorf("%q is not a port", s)
 	}
-	for _, network := range []string{"tcp", "udp"} {
-		if p, err := net.LookupPort(network, s); err == nil {
-			return uint16(p), nil
-		}
+	if p, ok := services[s]; ok {
+		return p, nil
 	}
 	return 0, fmt.Errorf("%q is not a port", s)
 }
@@ -165,7 +163,10 @@ func valueMask(s string) (uint64, uint64, error) {
 	return mark, mask, err
 }
 
-// quoted is a string of fewer than size bytes, printed as xtables_save_string does.
+// word is a string of fewer than size bytes that is printed as it is, and
+// quoted one that is printed as xtables_save_string does.
+func word(at, size int) value { return stringOf(at, size, false) }
+
 func quoted(at, size int) value { return stringOf(at, size, true) }
 
 func stringOf(at, size int, quote bool) value {
@@ -319,7 +320,7 @@ func network(at, mask int) value {
 // putMask reads a length, or a mask written as an address.
 func (b *blob) putMask(at int, s string) error {
 	if n, err := number(s, 0, uint64(8*b.addressLen())); err == nil {
-		copy(b.d[at:], net.CIDRMask(int(n), 8*b.addressLen()))
+		copy(b.d[at:], prefixMask(int(n), b.addressLen()))
 		return nil
 	}
 	if err := b.putAddress(at, s); err != nil {
@@ -328,9 +329,22 @@ func (b *blob) putMask(at int, s string) error {
 	return nil
 }
 
+// prefixMask is a mask of size bytes whose first n bits are set.
+func prefixMask(n, size int) []byte {
+	mask := make([]byte, size)
+	for i := range n {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	return mask
+}
+
+// prefixLen is how many bits a mask sets; false if they are not its first ones.
 func prefixLen(mask []byte) (int, bool) {
-	n, bits := net.IPMask(mask).Size()
-	return n, bits != 0
+	n := 0
+	for n < 8*len(mask) && mask[n/8]&(0x80>>(n%8)) != 0 {
+		n++
+	}
+	return n, bytes.Equal(mask, prefixMask(n, len(mask)))
 }
 
 // addresses is first-last.

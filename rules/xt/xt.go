@@ -28,6 +28,8 @@ type extension struct {
 	init    func(b *blob)
 	options []option
 	finish  func(b *blob) error
+	// print adds what the options can't say by themselves.
+	print func(b *blob) (string, bool)
 	// old revisions are printed, but text never becomes one.
 	old bool
 	// is refuses, where it is set, structures that are another extension's.
@@ -44,6 +46,8 @@ type option struct {
 	shown func(b *blob) bool
 	// need: the option must be given. again: it may be given more than once.
 	need, again bool
+	// either: behind a "!" it needs no bit, as value.parse sees to it.
+	either bool
 	// hidden: it is read, but printed as another.
 	hidden bool
 }
@@ -209,7 +213,7 @@ var general = map[string]bool{
 
 func (o *option) set(b *blob, not bool, words []string) error {
 	if not {
-		if o.not.mask == 0 {
+		if o.not.mask == 0 && !o.either {
 			return fmt.Errorf("it can't be inverted")
 		}
 		b.set(o.not)
@@ -249,7 +253,11 @@ func (e *extension) write(b *blob, text string) (string, bool) {
 			text += " " + s
 		}
 	}
-	return text, true
+	if e.print == nil {
+		return text, true
+	}
+	more, ok := e.print(b)
+	return text + more, ok
 }
 
 func (o *option) visible(b *blob) bool {

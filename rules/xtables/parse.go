@@ -30,10 +30,9 @@ const (
 // addresses. A table of iptables-nft-save is one of backend IptablesNFT.
 //
 // A table starts empty, with built-in chains that accept. Errors are
-// [rules.SyntaxError]. The rules' texts and comments share text's memory, which
-// must not be changed any more.
+// [rules.SyntaxError].
 func Parse(file string, text []byte, family rules.Family) (*rules.Ruleset, error) {
-	p := &parser{file: file, text: shared(text), family: family, found: family, backend: rules.IptablesLegacy, set: &rules.Ruleset{}}
+	p := &parser{file: file, text: string(text), family: family, found: family, backend: rules.IptablesLegacy, set: &rules.Ruleset{}}
 	if family != 0 && family != rules.IP && family != rules.IP6 {
 		return nil, fmt.Errorf("read %s: iptables has no family %s", file, family)
 	}

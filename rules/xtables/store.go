@@ -1,10 +1,6 @@
 package xtables
 
-import (
-	"unsafe"
-
-	"github.com/portwhy/portwhy/rules"
-)
+import "github.com/portwhy/portwhy/rules"
 
 // store hands out memory in blocks: a large file has a million rules, and
 // asking for each of their parts by itself costs time and space.
@@ -70,6 +66,3 @@ func (s *store) keep(b []byte) []byte {
 	copy(to, b)
 	return to
 }
-
-// shared is b as a string without a copy.
-func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
