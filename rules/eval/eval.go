@@ -1,6 +1,8 @@
 // Package eval does with a packet what netfilter does: it runs the packet
-// through the base chains of one hook, expression by expression, over the same
-// registers as the kernel (nft_do_chain in net/netfilter/nf_tables_core.c).
+// through the hooks on its way, through the base chains of each, expression by
+// expression, over the same registers as the kernel (nft_do_chain in
+// net/netfilter/nf_tables_core.c), and follows what conntrack, NAT and routing
+// make of it in between.
 //
 // What can't be known is never guessed. Where an expression can't be decided,
 // such as a rate limit or one that is not modelled, both ways are followed: if
@@ -9,13 +11,13 @@
 package eval
 
 import (
-	"cmp"
+	"bytes"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
 )
 
-// Verdict is what becomes of a packet at a hook. The zero value is the honest one.
+// Verdict is what becomes of a packet. The zero value is the honest one.
 type Verdict string
 
 // The verdicts.
@@ -30,10 +32,12 @@ const (
 
 // Step is one rule that had a say, or a base chain's policy (Rule nil).
 type Step struct {
-	Table  *rules.Table
-	Chain  *rules.Chain
-	Rule   *rules.Rule
-	Effect string // continue, jump, goto, return, accept, drop, reject, queue, stolen, policy, unknown
+	Hook     rules.Hook
+	Priority int32 // where the chain ran
+	Table    *rules.Table
+	Chain    *rules.Chain
+	Rule     *rules.Rule
+	Effect   string // continue, jump, goto, return, accept, drop, reject, queue, stolen, set, nat, policy, unknown
 }
 
 // Doubt is an expression that could not be decided, and why.
@@ -45,7 +49,7 @@ type Doubt struct {
 	Why        string
 }
 
-// Result is what a hook does with a packet.
+// Result is what netfilter does with a packet.
 type Result struct {
 	Verdict Verdict
 	// Decided is the step that gave the verdict; nil if nothing did, or if two
@@ -58,30 +62,63 @@ type Result struct {
 	Doubts []Doubt
 	// Reject is what answers, for the verdict Reject.
 	Reject *rules.Reject
+	// Packet is the packet as it was at the end: after NAT and with its marks.
+	Packet *Packet
+	// Way is the way that it took.
+	Way Way
 }
 
 // waysMax bounds how many ways are followed; beyond, the answer is Unknown.
-const waysMax = 256
+const waysMax = 4096
 
-// Hook runs a packet through the base chains of a hook, in order of priority.
-// The packet is not changed. Chains of equal priority run in the order in which
-// the ruleset has them; the kernel's is that of their registration.
-func Hook(set *rules.Ruleset, hook rules.Hook, p *Packet) Result {
-	chains := baseChains(set, hook, p.Family)
+// Machine runs packets through a ruleset. It is not safe for concurrent use,
+// and the ruleset must not be changed while it is used.
+type Machine struct {
+	set    *rules.Ruleset
+	host   Host
+	hooks  map[place][]entry
+	tables map[*rules.Table]*index
+	tracks map[rules.Family]bool
+	nats   map[rules.Family]bool
+}
+
+// Compile prepares a ruleset.
+func Compile(set *rules.Ruleset, host Host) *Machine {
+	m := &Machine{set: set, host: host, hooks: map[place][]entry{}, tables: map[*rules.Table]*index{}}
+	for _, t := range set.Tables {
+		m.tables[t] = newIndex(t)
+	}
+	m.tracks, m.nats = tracking(set)
+	return m
+}
+
+// Trace runs a packet along a way. The packet is not changed.
+func (m *Machine) Trace(way Way, p *Packet) Result {
+	return m.explore(p, func(w *walk) {
+		w.way = way
+		w.travel()
+	})
+}
+
+// Hook runs a packet through the base chains of one hook, in order of priority.
+// Its conntrack state must be given if the rules ask for it. The packet is not
+// changed. Chains of equal priority run in the order in which the ruleset has
+// them; the kernel's is that of their registration.
+func (m *Machine) Hook(hook rules.Hook, p *Packet) Result {
+	return m.explore(p, func(w *walk) { w.pass(hook) })
+}
+
+// explore runs once for every combination of what can't be decided.
+func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 	var result Result
-	choices := []bool{}
+	var choices []choice
 	for way := 0; ; way++ {
-		w := walk{packet: p.copy(), hook: hook, choices: choices}
-		w.run(chains)
+		w := walk{m: m, packet: p.copy(), choices: choices, verdict: Accept}
+		run(&w)
 		if way == 0 {
-			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject}
+			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way}
 		} else {
-			if w.verdict != result.Verdict || !sameReject(w.reject, result.Reject) {
-				result.Verdict, result.Decided, result.Reject = Unknown, nil, nil
-			}
-			if result.Decided != nil && !sameStep(*w.decided, *result.Decided) {
-				result.Decided = nil
-			}
+			result.join(&w)
 		}
 		for _, d := range w.doubts {
 			if !slices.Contains(result.Doubts, d) {
@@ -91,15 +128,15 @@ func Hook(set *rules.Ruleset, hook rules.Hook, p *Packet) Result {
 		if result.Verdict == Unknown {
 			return result
 		}
-		// The next way differs in the last choice that has not been turned yet.
-		choices = w.taken
-		for len(choices) > 0 && choices[len(choices)-1] {
+		// The next way differs in the last choice that has not been turned to its end.
+		choices = w.choices[:w.made]
+		for len(choices) > 0 && choices[len(choices)-1].picked+1 == choices[len(choices)-1].of {
 			choices = choices[:len(choices)-1]
 		}
 		if len(choices) == 0 {
 			return result
 		}
-		choices[len(choices)-1] = true
+		choices[len(choices)-1].picked++
 		if way == waysMax {
 			result.Verdict, result.Decided, result.Reject = Unknown, nil, nil
 			return result
@@ -107,48 +144,27 @@ func Hook(set *rules.Ruleset, hook rules.Hook, p *Packet) Result {
 	}
 }
 
-func sameReject(a, b *rules.Reject) bool { return a == b || a != nil && b != nil && *a == *b }
-
-func sameStep(a, b Step) bool {
-	return a.Table == b.Table && a.Chain == b.Chain && a.Rule == b.Rule
-}
-
-// entry is a base chain with its table.
-type entry struct {
-	table *rules.Table
-	chain *rules.Chain
-}
-
-// baseChains are the base chains that a packet of a family meets at a hook.
-func baseChains(set *rules.Ruleset, hook rules.Hook, family rules.Family) []entry {
-	var list []entry
-	for _, t := range set.Tables {
-		inet := t.Family == rules.Inet && (family == rules.IP || family == rules.IP6)
-		if t.Dormant() || t.Family != family && !inet {
-			continue
-		}
-		for _, c := range t.Chains {
-			if c.Hook == hook {
-				list = append(list, entry{t, c})
+// join adds another way's end to a result: what differs is not known.
+func (r *Result) join(w *walk) {
+	if w.verdict != r.Verdict || !sameReject(w.reject, r.Reject) {
+		r.Verdict, r.Decided, r.Reject = Unknown, nil, nil
+	}
+	if r.Decided != nil && (w.decided == nil || *w.decided != *r.Decided) {
+		r.Decided = nil
+	}
+	if len(r.Packet.Data) == len(w.packet.Data) && !bytes.Equal(r.Packet.Data, w.packet.Data) {
+		for i := range r.Packet.Data {
+			if r.Packet.Data[i] != w.packet.Data[i] {
+				r.Packet.hide(i, i+1, blame{"", "the ways differ"})
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(place(a.chain), place(b.chain)), cmp.Compare(a.chain.Priority, b.chain.Priority))
-	})
-	return list
+	if r.Way != w.way {
+		r.Way = ""
+	}
 }
 
-// place is the priority at which a chain runs. Those of type nat run where NAT
-// stands, whatever their own priority is: that orders them among themselves
-// (nf_nat_register_fn in net/netfilter/nf_nat_core.c).
-func place(c *rules.Chain) int32 {
-	const destination, source = -100, 100
-	switch {
-	case c.Type != "nat":
-		return c.Priority
-	case c.Hook == rules.Prerouting || c.Hook == rules.Output:
-		return destination
-	}
-	return source
-}
+func sameReject(a, b *rules.Reject) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// choice is what was picked where several ways are open.
+type choice struct{ picked, of int }

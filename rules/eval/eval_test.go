@@ -100,7 +100,7 @@ func TestHook(t *testing.T) {
 		{"a register that doesn't exist", chains("accept", list{{&rules.Cmp{Source: 255, Data: []byte{1}}, drop}}), packet(), Unknown, -1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Hook(c.set, rules.Input, c.packet)
+			got := Compile(c.set, Host{}).Hook(rules.Input, c.packet)
 			if got.Verdict != c.want || len(got.Doubts) != c.doubts {
 				t.Errorf("verdict %q with %d doubts, want %q with %d", got.Verdict, len(got.Doubts), c.want, c.doubts)
 			}
@@ -122,9 +122,9 @@ func TestHook(t *testing.T) {
 func TestTooManyWays(t *testing.T) {
 	var rulesOf list
 	for range 20 {
-		rulesOf = append(rulesOf, rule{&rules.Limit{}, &rules.Counter{}})
+		rulesOf = append(rulesOf, rule{&rules.Limit{}, &rules.Meta{Key: metaMark, Write: true}})
 	}
-	if got := Hook(chains("drop", rulesOf), rules.Input, packet()); got.Verdict != Unknown {
+	if got := Compile(chains("drop", rulesOf), Host{}).Hook(rules.Input, packet()); got.Verdict != Unknown {
 		t.Errorf("verdict %q", got.Verdict)
 	}
 }
@@ -139,7 +139,7 @@ func FuzzPacket(f *testing.F) {
 		if six {
 			p.Family = rules.IP6
 		}
-		if got := Hook(set, rules.Input, p); got.Verdict != Accept && got.Verdict != Drop {
+		if got := Compile(set, Host{}).Hook(rules.Input, p); got.Verdict != Accept && got.Verdict != Drop {
 			t.Errorf("verdict %q", got.Verdict)
 		}
 	})

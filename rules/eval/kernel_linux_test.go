@@ -65,7 +65,7 @@ func compare(t *testing.T) {
 			body := binary.BigEndian.AppendUint32(nil, n)
 			body = append(body, make([]byte, random.Intn(40))...)
 			send(t, senders[uint16(from.Port)], from, to, body)
-			predicted[n] = Hook(set, rules.Input, &Packet{Family: rules.IP, Data: packetBytes(from, to, body), In: "lo", InIndex: 1})
+			predicted[n] = Compile(set, Host{}).Hook(rules.Input, &Packet{Family: rules.IP, Data: packetBytes(from, to, body), In: "lo", InIndex: 1})
 			sent[n] = fmt.Sprintf("%v > %v, %d bytes", from, to, len(body))
 		}
 		arrived := collect(t, receivers, predicted)
@@ -244,7 +244,7 @@ func randomRule(r *rand.Rand, table *rules.Table, sets *strings.Builder, depth i
 				&rules.Cmp{Op: 4, Data: binary.BigEndian.AppendUint32(nil, n)})
 		case 5:
 			word := []string{"lo", "eth0", "l*"}[r.Intn(3)]
-			data := name(word)
+			data := append([]byte(word), make([]byte, 16-len(word))...)
 			if strings.HasSuffix(word, "*") {
 				data = []byte(strings.TrimSuffix(word, "*"))
 			}

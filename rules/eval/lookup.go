@@ -2,70 +2,91 @@ package eval
 
 import (
 	"bytes"
+	"slices"
+	"sort"
 
 	"github.com/portwhy/portwhy/rules"
 )
 
-// lookup is nft_lookup_eval.
-func (w *walk) lookup(e *rules.Lookup) rules.Verdict {
-	set := w.table.Set(e.Set)
-	if set == nil {
-		return w.either(e, "set "+e.Set+" is not in the ruleset")
+// index finds a table's chains and sets by name.
+type index struct {
+	chains map[string]*rules.Chain
+	sets   map[string]*setIndex
+}
+
+func newIndex(t *rules.Table) *index {
+	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*setIndex, len(t.Sets))}
+	for _, c := range t.Chains {
+		x.chains[c.Name] = c
 	}
-	if !set.Known {
-		return w.either(e, "the elements of set "+e.Set+" are not known")
+	for _, s := range t.Sets {
+		x.sets[s.Name] = &setIndex{set: s}
 	}
-	key := w.register(e.Source, set.KeyLen)
-	if key == nil {
-		return w.either(e, "it reads beyond the registers")
+	return x
+}
+
+// setIndex finds elements; it is made when the set is first asked.
+type setIndex struct {
+	set     *rules.Set
+	made    bool
+	hash    map[string]*rules.Element
+	borders []*rules.Element // of an interval set, in order of their keys
+	ranges  []*rules.Element // of fields
+	rest    *rules.Element   // the catch-all
+}
+
+// make sorts the elements by how they are looked for.
+func (x *setIndex) make() {
+	x.made = true
+	x.hash = map[string]*rules.Element{}
+	for i := range x.set.Elements {
+		el := &x.set.Elements[i]
+		switch {
+		case el.CatchAll:
+			x.rest = el
+		case x.set.Interval && len(el.KeyEnd) > 0:
+			x.ranges = append(x.ranges, el)
+		case x.set.Interval && !x.set.Concat:
+			x.borders = append(x.borders, el)
+		default:
+			x.hash[string(el.Key)] = el
+		}
 	}
-	found := find(set, key)
-	if found != nil && (found.TimeoutMS != 0 || found.ExpiresMS != 0 || len(found.Exprs) > 0) {
-		return w.either(e, "the element of set "+e.Set+" expires or has conditions of its own")
-	}
-	if (found == nil) != e.Invert {
-		return breaksOff
-	}
-	if found == nil || !e.HasDest {
-		return goesOn
-	}
-	if found.Verdict != nil {
-		return *found.Verdict
-	}
-	return w.load(e.Dest, found.Data, e)
+	// Where one range ends and the next starts, the start counts: it comes last.
+	slices.SortStableFunc(x.borders, func(a, b *rules.Element) int {
+		if d := bytes.Compare(a.Key, b.Key); d != 0 {
+			return d
+		}
+		switch {
+		case a.End == b.End:
+			return 0
+		case a.End:
+			return -1
+		}
+		return 1
+	})
 }
 
 // find looks a key up; what stands for everything else only counts if nothing
 // else matches (nft_set_catchall_lookup).
-func find(set *rules.Set, key []byte) *rules.Element {
-	var rest, border *rules.Element
-	for i := range set.Elements {
-		el := &set.Elements[i]
-		switch {
-		case el.CatchAll:
-			rest = el
-		case set.Interval && len(el.KeyEnd) > 0:
-			if inFields(set, key, el) {
-				return el
-			}
-		case set.Interval && !set.Concat:
-			// The nearest border at or below the key; where one range ends and the
-			// next starts, the start counts.
-			d := bytes.Compare(el.Key, key)
-			if d > 0 {
-				continue
-			}
-			if border == nil || bytes.Compare(el.Key, border.Key) > 0 || bytes.Equal(el.Key, border.Key) && border.End {
-				border = el
-			}
-		case bytes.Equal(el.Key, key):
+func (x *setIndex) find(key []byte) *rules.Element {
+	if !x.made {
+		x.make()
+	}
+	if el := x.hash[string(key)]; el != nil {
+		return el
+	}
+	for _, el := range x.ranges {
+		if inFields(x.set, key, el) {
 			return el
 		}
 	}
-	if border != nil && !border.End {
-		return border
+	// The nearest border at or below the key.
+	n := sort.Search(len(x.borders), func(i int) bool { return bytes.Compare(x.borders[i].Key, key) > 0 })
+	if n > 0 && !x.borders[n-1].End {
+		return x.borders[n-1]
 	}
-	return rest
+	return x.rest
 }
 
 // inFields reports whether each field of a key lies between the element's
@@ -87,4 +108,101 @@ func inFields(set *rules.Set, key []byte, el *rules.Element) bool {
 		at += (n + 3) / 4 * 4
 	}
 	return true
+}
+
+// lookup is nft_lookup_eval.
+func (w *walk) lookup(e *rules.Lookup) rules.VerdictKind {
+	x := w.index.sets[e.Set]
+	if x == nil {
+		return w.either(blame{"lookup", "set " + e.Set + " is not in the ruleset"})
+	}
+	key := w.register(e.Source, x.set.KeyLen)
+	if key == nil {
+		return w.either(blame{"lookup", "it reads beyond the registers"})
+	}
+	if b := w.blind(e.Source, x.set.KeyLen); b != nil {
+		return w.anyElement(e, x.set, *b)
+	}
+	found, why := w.element(x, key)
+	if why != "" {
+		return w.anyElement(e, x.set, blame{"lookup", why})
+	}
+	if (found == nil) != e.Invert {
+		return rules.Break
+	}
+	if found == nil || !e.HasDest {
+		return rules.Continue
+	}
+	if found.Verdict != nil {
+		return w.verdictOf(found.Verdict)
+	}
+	return w.load(e.Dest, found.Data)
+}
+
+// element finds a key in a set, and says why where it can't be told.
+func (w *walk) element(x *setIndex, key []byte) (*rules.Element, string) {
+	var found *rules.Element
+	if x.set.Known {
+		found = x.find(key)
+	} else {
+		ask := w.m.host.Element
+		if ask == nil {
+			return nil, "the elements of set " + x.set.Name + " are not known"
+		}
+		var ok bool
+		if found, ok = ask(w.table, x.set, key); !ok {
+			return nil, "set " + x.set.Name + " gave no answer"
+		}
+	}
+	switch {
+	case w.touched[x.set]:
+		return found, "the packet itself has changed set " + x.set.Name
+	case found != nil && (found.TimeoutMS != 0 || found.ExpiresMS != 0):
+		return found, "the element of set " + x.set.Name + " expires"
+	case found != nil && conditional(found.Exprs):
+		return found, "the element of set " + x.set.Name + " has a condition of its own"
+	}
+	return found, ""
+}
+
+// conditional reports whether an element's expressions do more than count.
+func conditional(exprs []rules.Expr) bool {
+	return slices.ContainsFunc(exprs, func(e rules.Expr) bool {
+		switch e.(type) {
+		case *rules.Counter, *rules.Last:
+			return false
+		}
+		return true
+	})
+}
+
+// verdictsMax bounds how many verdicts of a map are followed.
+const verdictsMax = 16
+
+// anyElement follows all ways past a lookup whose key or set isn't known.
+func (w *walk) anyElement(e *rules.Lookup, set *rules.Set, b blame) rules.VerdictKind {
+	if !e.HasDest {
+		return w.perhaps(b)
+	}
+	if !set.Verdicts {
+		v := w.perhaps(b)
+		if v == rules.Continue {
+			w.hide(e.Dest, set.DataLen, b)
+		}
+		return v
+	}
+	var open []*rules.Verdict
+	for i := range set.Elements {
+		v := set.Elements[i].Verdict
+		if v != nil && !slices.ContainsFunc(open, func(o *rules.Verdict) bool { return *o == *v }) {
+			open = append(open, v)
+		}
+	}
+	if !set.Known || len(open) > verdictsMax {
+		return w.either(b)
+	}
+	if n := w.choose(len(open)+1, b); n > 0 {
+		return w.verdictOf(open[n-1])
+	}
+	return rules.Break
 }

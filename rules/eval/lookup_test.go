@@ -30,7 +30,7 @@ func TestFind(t *testing.T) {
 		{"second field outside", fields, []byte{10, 0, 0, 7, 0, 91, 0, 0}, false},
 		{"first field outside", fields, []byte{10, 0, 1, 0, 0, 85, 0, 0}, false},
 	} {
-		if got := find(c.set, c.key) != nil; got != c.want {
+		if got := (&setIndex{set: c.set}).find(c.key) != nil; got != c.want {
 			t.Errorf("%s: found %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -3,21 +3,36 @@ package eval
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
+	"slices"
 
 	"github.com/portwhy/portwhy/rules"
 )
 
-// Packet is a packet at a hook, with what the kernel knows of it besides its bytes.
+// Packet is a packet with what the kernel knows of it besides its bytes.
 type Packet struct {
-	Family rules.Family // IP or IP6
+	Family rules.Family // IP, IP6 or ARP: what Data is
 	Data   []byte       // from the network header on
-	// In and Out are the devices, empty and 0 where the hook has none.
+	Link   []byte       // the link header of a packet that arrived; nil if it isn't known
+	// In and Out are the devices, empty and 0 where it has none (yet).
 	In, Out           string
 	InIndex, OutIndex uint32
 	Mark              uint32
-	// State is the conntrack state as `ct state` sees it, a bit of NF_CT_STATE_*;
-	// 0 if it isn't known, and every question about it is then undecided.
+	Priority          uint32
+	// State is the conntrack state that the packet has when it has been tracked, a
+	// bit of NF_CT_STATE_*. 0 takes it for the first packet of its flow.
 	State uint32
+	// UID and GID are the sending process's, if HasOwner.
+	UID, GID uint32
+	HasOwner bool
+
+	hidden []span // bytes of Data that are not known
+}
+
+// span is a range of bytes, and why they are not known.
+type span struct {
+	from, to int
+	blame
 }
 
 // The bits of ct state (linux/netfilter/nf_conntrack_common.h).
@@ -32,8 +47,112 @@ const (
 func (p *Packet) copy() Packet {
 	c := *p
 	c.Data = bytes.Clone(p.Data)
+	c.hidden = slices.Clone(p.hidden)
 	return c
 }
+
+// hide says that bytes of the packet are not known from here on.
+func (p *Packet) hide(from, to int, b blame) {
+	p.hidden = append(p.hidden, span{from, to, b})
+}
+
+// show says that bytes are known: they have been written.
+func (p *Packet) show(from, to int) {
+	var kept []span
+	for _, s := range p.hidden {
+		if s.from < from {
+			kept = append(kept, span{s.from, min(s.to, from), s.blame})
+		}
+		if s.to > to {
+			kept = append(kept, span{max(s.from, to), s.to, s.blame})
+		}
+	}
+	p.hidden = kept
+}
+
+// blind is why one of the bytes is not known, nil if all are.
+func (p *Packet) blind(from, to int) *blame {
+	for i := range p.hidden {
+		if s := &p.hidden[i]; s.from < to && from < s.to {
+			return &s.blame
+		}
+	}
+	return nil
+}
+
+// addressSpan is where an address stands in the network header.
+func (p *Packet) addressSpan(destination bool) (from, to int, ok bool) {
+	switch {
+	case p.Family == rules.IP && len(p.Data) >= 20:
+		from, to = 12, 16
+	case p.Family == rules.IP6 && len(p.Data) >= 40:
+		from, to = 8, 24
+	default:
+		return 0, 0, false
+	}
+	if destination {
+		from, to = to, to+to-from
+	}
+	return from, to, true
+}
+
+// Address is the packet's source or destination; invalid if it has none, or if
+// it isn't known (after a change that can't be foretold).
+func (p *Packet) Address(destination bool) netip.Addr {
+	from, to, ok := p.addressSpan(destination)
+	if !ok || p.blind(from, to) != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.AddrFromSlice(p.Data[from:to])
+	return a
+}
+
+// Port is the source or destination port; false if the packet has none or it
+// isn't known.
+func (p *Packet) Port(destination bool) (uint16, bool) {
+	at, ok := p.portAt(destination)
+	if !ok || p.blind(at, at+2) != nil {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(p.Data[at:]), true
+}
+
+// portAt is where a port stands in the packet.
+func (p *Packet) portAt(destination bool) (int, bool) {
+	offset, protocol, _, header := p.transport()
+	if !header || !hasPorts(protocol) {
+		return 0, false
+	}
+	if destination {
+		offset += 2
+	}
+	return offset, offset+2 <= len(p.Data)
+}
+
+func hasPorts(protocol uint8) bool {
+	switch protocol {
+	case protocolTCP, protocolUDP, protocolDCCP, protocolSCTP, protocolUDPLite:
+		return true
+	}
+	return false
+}
+
+// Protocol is the transport protocol; false if there is none to be found.
+func (p *Packet) Protocol() (uint8, bool) {
+	_, protocol, found, _ := p.transport()
+	return protocol, found
+}
+
+// Protocol numbers (linux/in.h).
+const (
+	protocolICMP    = 1
+	protocolTCP     = 6
+	protocolUDP     = 17
+	protocolDCCP    = 33
+	protocolICMP6   = 58
+	protocolSCTP    = 132
+	protocolUDPLite = 136
+)
 
 // transport finds the transport header. A later fragment has a protocol
 // (found) but no header (nft_set_pktinfo_ipv4_validate, _ipv6_validate).
@@ -83,4 +202,24 @@ func (p *Packet) transport6() (offset int, next uint8, found, header bool) {
 		next = p.Data[offset]
 		offset += length
 	}
+}
+
+// fragment reports whether the packet is a part of one that was cut up.
+func (p *Packet) fragment() bool {
+	switch {
+	case p.Family == rules.IP && len(p.Data) >= 20:
+		return binary.BigEndian.Uint16(p.Data[6:])&0x3fff != 0
+	case p.Family == rules.IP6 && len(p.Data) >= 48:
+		for offset, next := 40, p.Data[6]; offset+8 <= len(p.Data); {
+			switch next {
+			case 0, 43, 60:
+				next, offset = p.Data[offset], offset+(int(p.Data[offset+1])+1)*8
+			case 44:
+				return true
+			default:
+				return false
+			}
+		}
+	}
+	return false
 }

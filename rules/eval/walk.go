@@ -1,6 +1,8 @@
 package eval
 
-import "github.com/portwhy/portwhy/rules"
+import (
+	"github.com/portwhy/portwhy/rules"
+)
 
 // depthMax is how deep jumps may lead (NFT_JUMP_STACK_SIZE). The kernel refuses
 // a ruleset that goes deeper.
@@ -10,35 +12,49 @@ const depthMax = 16
 // refuse, such as chains that jump in circles.
 const stepsMax = 1 << 20
 
-// walk is one way of a packet through a hook: choices says what undecided
-// expressions do, in the order in which they are met; those beyond don't match.
+// walk is one way of a packet: choices says what undecided expressions do, in
+// the order in which they are met; those beyond take the first.
 type walk struct {
-	packet    Packet
-	hook      rules.Hook
+	m       *Machine
+	packet  Packet
+	flow    flow
+	way     Way
+	arrived bool // from a device: it has a link header
+	hook    rules.Hook
+
 	registers [64]byte
-	choices   []bool
-	taken     []bool
-	doubts    []Doubt
-	steps     []Step
-	verdict   Verdict
-	decided   *Step
-	reject    *rules.Reject
-	ran       int
+	unknown   uint16    // a bit for each word that is not known
+	reasons   [16]blame // why, for each word
+
+	choices []choice
+	made    int
+	doubts  []Doubt
+	steps   []Step
+	verdict Verdict
+	decided *Step
+	reject  *rules.Reject
+	ran     int
+
+	markUnknown *blame              // why the mark is not known
+	outUnknown  *blame              // why the device it leaves by is not known
+	touched     map[*rules.Set]bool // sets that the packet itself has changed
+
 	// where the walk is
-	table *rules.Table
-	chain *rules.Chain
-	rule  *rules.Rule
+	table    *rules.Table
+	index    *index
+	chain    *rules.Chain
+	rule     *rules.Rule
+	rest     []rules.Expr // of the rule, behind the expression that runs
+	priority int32
+	next     string // chain of a jump or goto
+	code     uint32 // all bits of a queue verdict
+	queues   int    // how many queues the packet may go to
+	changed  bool   // the rule has changed the packet, a mark or the like
+	mapped   bool   // the rule has made a NAT mapping
 }
 
-// run goes through the base chains: what one accepts goes on to the next.
-func (w *walk) run(chains []entry) {
-	w.verdict = Accept
-	for _, e := range chains {
-		if !w.base(e) {
-			return
-		}
-	}
-}
+// blame is an expression that can't be decided, and why.
+type blame struct{ expression, why string }
 
 // caller is where a chain was left by a jump.
 type caller struct {
@@ -48,28 +64,18 @@ type caller struct {
 
 // base runs one base chain and reports whether the packet goes on.
 func (w *walk) base(e entry) bool {
-	w.table, w.chain = e.table, e.chain
-	w.registers = [64]byte{}
-	if e.chain.Type == "nat" {
-		// Only a flow's first packet comes here (nf_nat_inet_fn).
-		switch w.packet.State {
-		case Established, Invalid, Untracked:
-			return true
-		case 0:
-			w.rule = nil
-			if len(e.chain.Rules) > 0 {
-				return w.giveUp("nat", "the packet's conntrack state is not known")
-			}
-		}
-	}
-	var stack []caller
+	w.table, w.index, w.chain = e.table, w.m.tables[e.table], e.chain
+	w.priority = e.priority
+	w.registers, w.unknown = [64]byte{}, 0
+	var stack [depthMax]caller
+	depth := 0
 	for i := 0; ; {
 		if i >= len(w.chain.Rules) {
-			if len(stack) == 0 {
+			if depth == 0 {
 				break
 			}
-			w.chain, i = stack[len(stack)-1].chain, stack[len(stack)-1].next
-			stack = stack[:len(stack)-1]
+			depth--
+			w.chain, i = stack[depth].chain, stack[depth].next
 			continue
 		}
 		if w.ran++; w.ran > stepsMax {
@@ -77,29 +83,34 @@ func (w *walk) base(e entry) bool {
 		}
 		w.rule = w.chain.Rules[i]
 		i++
-		v := w.one(w.rule)
-		switch v.Kind {
+		switch w.one() {
 		case rules.Continue, rules.Break:
 		case rules.Return:
 			w.step("return")
 			i = len(w.chain.Rules)
-		case rules.Jump, rules.Goto:
-			next := w.table.Chain(v.Chain)
-			if next == nil {
-				return w.giveUp("immediate", "chain "+v.Chain+" is not in the ruleset")
+		case rules.Jump:
+			w.step("jump")
+			if depth == depthMax {
+				return w.giveUp("immediate", "jumps lead deeper than the kernel allows")
 			}
-			if v.Kind == rules.Jump {
-				w.step("jump")
-				if len(stack) >= depthMax {
-					return w.giveUp("immediate", "jumps lead deeper than the kernel allows")
-				}
-				stack = append(stack, caller{w.chain, i})
-			} else {
-				w.step("goto")
+			stack[depth] = caller{w.chain, i}
+			depth++
+			i = 0
+			if w.chain = w.index.chains[w.next]; w.chain == nil {
+				return w.giveUp("immediate", "chain "+w.next+" is not in the ruleset")
 			}
-			w.chain, i = next, 0
+		case rules.Goto:
+			w.step("goto")
+			i = 0
+			if w.chain = w.index.chains[w.next]; w.chain == nil {
+				return w.giveUp("immediate", "chain "+w.next+" is not in the ruleset")
+			}
 		case rules.Accept:
-			w.decide(Accept, "accept")
+			effect := "accept"
+			if w.mapped {
+				effect = "nat"
+			}
+			w.decide(Accept, effect)
 			return true
 		case rules.Drop:
 			if w.reject != nil {
@@ -109,8 +120,7 @@ func (w *walk) base(e entry) bool {
 			}
 			return false
 		case rules.Queue:
-			w.decide(Queue, "queue")
-			return false
+			return w.queue()
 		case rules.Stolen:
 			w.decide(Stolen, "stolen")
 			return false
@@ -120,7 +130,7 @@ func (w *walk) base(e entry) bool {
 			w.verdict, w.decided = Unknown, nil
 			return false
 		default:
-			return w.giveUp("verdict", "not a verdict of nftables")
+			return w.giveUp("verdict", "not a verdict of netfilter")
 		}
 	}
 	// The end of the base chain, or of one that a goto from it led to.
@@ -133,8 +143,45 @@ func (w *walk) base(e entry) bool {
 	return true
 }
 
+// one runs the rule's expressions.
+func (w *walk) one() rules.VerdictKind {
+	w.changed, w.mapped = false, false
+	exprs := w.rule.Exprs
+	for i, e := range exprs {
+		w.rest = exprs[i+1:]
+		if v := w.expr(e); v != rules.Continue {
+			return v
+		}
+	}
+	// A rule that ran to its end without a verdict is a step all the same.
+	if w.changed {
+		w.step("set")
+	} else {
+		w.step("continue")
+	}
+	return rules.Continue
+}
+
+// queue hands the packet to a program (nf_queue in net/netfilter/nf_queue.c):
+// without one that listens, it goes on if the rule says bypass and is lost if not.
+func (w *walk) queue() bool {
+	const bypass = 0x8000 // NF_VERDICT_FLAG_QUEUE_BYPASS
+	if ask := w.m.host.Listener; ask != nil && w.queues < 2 {
+		if listens, ok := ask(uint16(w.code >> 16)); ok && !listens {
+			if w.code&bypass != 0 {
+				w.decide(Accept, "accept")
+				return true
+			}
+			w.decide(Drop, "drop")
+			return false
+		}
+	}
+	w.decide(Queue, "queue")
+	return false
+}
+
 func (w *walk) step(effect string) {
-	w.steps = append(w.steps, Step{w.table, w.chain, w.rule, effect})
+	w.steps = append(w.steps, Step{w.hook, w.priority, w.table, w.chain, w.rule, effect})
 }
 
 func (w *walk) decide(v Verdict, effect string) {
@@ -144,40 +191,98 @@ func (w *walk) decide(v Verdict, effect string) {
 	w.decided = &last
 }
 
+func (w *walk) doubt(b blame) {
+	w.doubts = append(w.doubts, Doubt{w.table, w.chain, w.rule, b.expression, b.why})
+}
+
 // giveUp ends the walk without an answer.
 func (w *walk) giveUp(expression, why string) bool {
 	w.step("unknown")
-	w.doubts = append(w.doubts, Doubt{w.table, w.chain, w.rule, expression, why})
+	w.doubt(blame{expression, why})
 	w.verdict, w.decided = Unknown, nil
 	return false
 }
 
-// undecided asks which way this walk takes past an expression that can't be
-// decided: true goes on in the rule, false breaks off.
-func (w *walk) undecided(expression, why string) bool {
-	w.doubts = append(w.doubts, Doubt{w.table, w.chain, w.rule, expression, why})
-	choice := false
-	if n := len(w.taken); n < len(w.choices) {
-		choice = w.choices[n]
+// choose is the walk's way at a place where n are open.
+func (w *walk) choose(n int, b blame) int {
+	w.doubt(b)
+	if w.made == len(w.choices) {
+		w.choices = append(w.choices, choice{0, n})
 	}
-	w.taken = append(w.taken, choice)
-	return choice
+	w.made++
+	return w.choices[w.made-1].picked
+}
+
+// perhaps follows both ways past an expression that matches or doesn't. Where
+// the rule only counts or logs behind it, there is nothing to choose.
+func (w *walk) perhaps(b blame) rules.VerdictKind {
+	for _, e := range w.rest {
+		if !harmless(e) {
+			if w.choose(2, b) == 1 {
+				return rules.Continue
+			}
+			return rules.Break
+		}
+	}
+	return rules.Break
+}
+
+// unclear is no verdict of the kernel's: the walk gives up.
+const unclear rules.VerdictKind = -128
+
+// either follows both ways past an expression that does what is not known: on
+// one the rule breaks off, on the other nothing more can be said.
+func (w *walk) either(b blame) rules.VerdictKind {
+	if w.choose(2, b) == 1 {
+		return unclear
+	}
+	return rules.Break
+}
+
+// harmless reports whether an expression changes neither the packet's fate nor
+// what later ones see: what only tests, counts or logs.
+func harmless(e rules.Expr) bool {
+	switch e := e.(type) {
+	case *rules.Meta:
+		return !e.Write
+	case *rules.CT:
+		return !e.Write
+	case *rules.Payload:
+		return !e.Write
+	case *rules.Exthdr:
+		return !e.Write && !e.Reset
+	case *rules.Lookup:
+		return !e.HasDest
+	case *rules.Immediate:
+		return e.Verdict == nil || e.Verdict.Kind == rules.Continue
+	case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder,
+		*rules.Counter, *rules.Log, *rules.Last, *rules.Limit, *rules.Quota, *rules.ConnLimit,
+		*rules.Fib, *rules.RT, *rules.Socket, *rules.OSF, *rules.Hash, *rules.Numgen,
+		*rules.XFRM, *rules.Tunnel, *rules.Match, *rules.IPTables:
+		return true
+	case *rules.Target:
+		return harmlessTargets[e.Ext]
+	}
+	return false
+}
+
+// answer is what a test says where it may not be known: then Why tells why.
+type answer struct {
+	yes bool
+	why string
 }
 
 var (
-	goesOn    = rules.Verdict{Kind: rules.Continue}
-	breaksOff = rules.Verdict{Kind: rules.Break}
-	drops     = rules.Verdict{Kind: rules.Drop}
+	isSo  = answer{yes: true}
+	isNot = answer{}
 )
 
-// one runs a rule's expressions.
-func (w *walk) one(r *rules.Rule) rules.Verdict {
-	for _, e := range r.Exprs {
-		if v := w.expr(e); v.Kind != rules.Continue {
-			return v
-		}
+func unsure(why string) answer    { return answer{why: why} }
+func holds(condition bool) answer { return answer{yes: condition} }
+
+func matched(yes bool) rules.VerdictKind {
+	if yes {
+		return rules.Continue
 	}
-	// A rule that ran to its end without a verdict is a step all the same.
-	w.step("continue")
-	return goesOn
+	return rules.Break
 }

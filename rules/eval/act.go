@@ -1,0 +1,330 @@
+package eval
+
+import (
+	"encoding/binary"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+// other runs the expressions that are seldom met.
+func (w *walk) other(e rules.Expr) rules.VerdictKind {
+	switch e := e.(type) {
+	case *rules.Redir:
+		r, why := w.portRange(natRange{flags: e.Flags}, e.ProtoMin, e.HasProtoMin, e.ProtoMax, e.HasProtoMax)
+		if why != nil {
+			return w.either(*why)
+		}
+		return w.redirect(r)
+	case *rules.Exthdr:
+		return w.exthdr(e)
+	case *rules.Fib:
+		return w.fib(e)
+	case *rules.RT:
+		return w.rt(e)
+	case *rules.Socket:
+		return w.socket(e)
+	case *rules.Hash:
+		return w.hash(e)
+	case *rules.Numgen:
+		if e.Modulus == 1 {
+			return w.load32(e.Dest, e.Offset)
+		}
+		return w.hide(e.Dest, 4, blame{"numgen", "it counts or draws anew for each packet"})
+	case *rules.Dynset:
+		return w.dynset(e)
+	case *rules.ObjRef:
+		return w.object(e)
+	case *rules.QueueTo:
+		return w.queueTo(e)
+	case *rules.Synproxy:
+		return w.synproxy()
+	case *rules.TProxy:
+		return w.tproxy()
+	case *rules.Dup:
+		return rules.Continue // the copy goes its own way
+	case *rules.Fwd:
+		return rules.Stolen
+	case *rules.FlowOffload:
+		return w.perhaps(blame{"flow", "whether the flow can be taken over is not known"})
+	case *rules.XFRM:
+		return w.maybe(e.Dest, 16, blame{"xfrm", "IPsec is not modelled"})
+	case *rules.Tunnel:
+		return w.maybe(e.Dest, 4, blame{"tunnel", "what a tunnel was unpacked from is not known"})
+	case *rules.OSF:
+		return w.maybe(e.Dest, nameLen, blame{"osf", "fingerprints of systems are not read"})
+	case *rules.Opaque:
+		return w.either(blame{e.Kind, e.Why})
+	}
+	return w.either(blame{e.Name(), "it is not modelled"})
+}
+
+// natExpr is nft_nat_eval of net/netfilter/nft_nat.c.
+func (w *walk) natExpr(e *rules.NAT) rules.VerdictKind {
+	destination := e.Type == 1
+	r := natRange{flags: e.Flags}
+	if e.HasAddrMin {
+		n := 4
+		if e.Family == rules.IP6 {
+			n = 16
+		}
+		high := e.AddrMin
+		if e.HasAddrMax {
+			high = e.AddrMax
+		}
+		r.flags |= rangeMapIPs
+		r.min, r.max = w.register(e.AddrMin, n), w.register(high, n)
+		if r.min == nil || r.max == nil {
+			return w.either(blame{"nat", "it reads beyond the registers"})
+		}
+		for _, reg := range []rules.Reg{e.AddrMin, high} {
+			if b := w.blind(reg, n); b != nil {
+				return w.either(*b)
+			}
+		}
+	}
+	r, why := w.portRange(r, e.ProtoMin, e.HasProtoMin, e.ProtoMax, e.HasProtoMax)
+	if why != nil {
+		return w.either(*why)
+	}
+	return w.mapTo(destination, r)
+}
+
+// masqExpr is nft_masq_eval of net/netfilter/nft_masq.c.
+func (w *walk) masqExpr(e *rules.Masq) rules.VerdictKind {
+	r, why := w.portRange(natRange{flags: e.Flags}, e.ProtoMin, e.HasProtoMin, e.ProtoMax, e.HasProtoMax)
+	if why != nil {
+		return w.either(*why)
+	}
+	return w.masquerade(r)
+}
+
+// portRange reads a range of ports from registers.
+func (w *walk) portRange(r natRange, low rules.Reg, hasLow bool, high rules.Reg, hasHigh bool) (natRange, *blame) {
+	if !hasLow {
+		return r, nil
+	}
+	if !hasHigh {
+		high = low
+	}
+	a, b := w.register(low, 2), w.register(high, 2)
+	if a == nil || b == nil {
+		return r, &blame{"nat", "it reads beyond the registers"}
+	}
+	for _, reg := range []rules.Reg{low, high} {
+		if why := w.blind(reg, 2); why != nil {
+			return r, why
+		}
+	}
+	r.flags |= rangeProto
+	r.portMin, r.portMax = binary.BigEndian.Uint16(a), binary.BigEndian.Uint16(b)
+	return r, nil
+}
+
+// payloadElsewhere loads from the link header, or from what the transport
+// header carries (nft_payload_eval).
+func (w *walk) payloadElsewhere(e *rules.Payload) rules.VerdictKind {
+	p := &w.packet
+	switch e.Base {
+	case baseLink:
+		if !w.arrived && w.hook != rules.Egress {
+			return rules.Break // it has none yet
+		}
+		if p.Link == nil {
+			return w.maybe(e.Reg, int(e.Len), blame{"payload", "the packet's link header is not known"})
+		}
+		end := uint64(e.Offset) + uint64(e.Len)
+		if end > uint64(len(p.Link)) {
+			return w.maybe(e.Reg, int(e.Len), blame{"payload", "it reads beyond the link header"})
+		}
+		return w.load(e.Reg, p.Link[e.Offset:end])
+	case baseInner:
+		offset, protocol, _, header := p.transport()
+		if !header {
+			return rules.Break
+		}
+		switch protocol {
+		case protocolUDP:
+			offset += 8
+		case protocolTCP:
+			if offset+13 > len(p.Data) {
+				return rules.Break
+			}
+			offset += int(p.Data[offset+12]>>4) * 4
+		default:
+			return w.maybe(e.Reg, int(e.Len), blame{"payload", "what this protocol carries is not modelled"})
+		}
+		first := uint64(offset) + uint64(e.Offset)
+		if first+uint64(e.Len) > uint64(len(p.Data)) {
+			return rules.Break
+		}
+		return w.load(e.Reg, p.Data[first:first+uint64(e.Len)])
+	}
+	return w.maybe(e.Reg, int(e.Len), blame{"payload", "tunnel headers are not modelled"})
+}
+
+// store is nft_payload_set_eval: it changes the packet and mends its checksums.
+func (w *walk) store(e *rules.Payload) rules.VerdictKind {
+	p := &w.packet
+	data := w.register(e.Reg, int(e.Len))
+	if data == nil {
+		return w.either(blame{"payload", "it reads beyond the registers"})
+	}
+	start := 0
+	switch e.Base {
+	case baseNetwork:
+	case baseTransport:
+		offset, _, _, header := p.transport()
+		if !header {
+			return rules.Break
+		}
+		start = offset
+	default:
+		return w.either(blame{"payload", "changing this header is not modelled"})
+	}
+	first := uint64(start) + uint64(e.Offset)
+	end := first + uint64(e.Len)
+	if end > uint64(len(p.Data)) {
+		return rules.Break
+	}
+	w.changed = true
+	if b := w.blind(e.Reg, int(e.Len)); b != nil {
+		p.hide(int(first), int(end), *b)
+		return rules.Continue
+	}
+	p.rewrite(int(first), data)
+	return rules.Continue
+}
+
+// dynset is nft_dynset_eval of net/netfilter/nft_dynset.c. It breaks off if the
+// set is full or an expression of the element does. What it adds may be met by
+// the same packet: the set can't be asked for sure from here on.
+func (w *walk) dynset(e *rules.Dynset) rules.VerdictKind {
+	x := w.index.sets[e.Set]
+	if x == nil {
+		return w.either(blame{"dynset", "set " + e.Set + " is not in the ruleset"})
+	}
+	if w.touched == nil {
+		w.touched = map[*rules.Set]bool{}
+	}
+	w.touched[x.set] = true
+	const remove = 2
+	if e.Op == remove {
+		return rules.Continue
+	}
+	room := x.set.Size == 0 || x.set.Known && uint32(len(x.set.Elements)) < x.set.Size
+	if room && !conditional(e.Exprs) && !conditional(x.set.Exprs) {
+		return matched(!e.Invert)
+	}
+	if len(w.rest) == 0 {
+		return rules.Continue
+	}
+	return w.perhaps(blame{"dynset", "whether set " + e.Set + " takes the element depends on what has passed before"})
+}
+
+// Types of objects (NFT_OBJECT_*).
+const (
+	objectCounter   = 1
+	objectQuota     = 2
+	objectHelper    = 3
+	objectLimit     = 4
+	objectConnLimit = 5
+	objectTunnel    = 6
+	objectTimeout   = 7
+	objectSecmark   = 8
+	objectExpect    = 9
+	objectSynproxy  = 10
+)
+
+// object is nft_objref_eval and nft_objref_map_eval of net/netfilter/nft_objref.c.
+func (w *walk) object(e *rules.ObjRef) rules.VerdictKind {
+	kind := e.Type
+	if e.Set != "" {
+		x := w.index.sets[e.Set]
+		if x == nil {
+			return w.either(blame{"objref", "map " + e.Set + " is not in the ruleset"})
+		}
+		kind = x.set.ObjType
+		key := w.register(e.Source, x.set.KeyLen)
+		if key == nil {
+			return w.either(blame{"objref", "it reads beyond the registers"})
+		}
+		if b := w.blind(e.Source, x.set.KeyLen); b != nil {
+			return w.either(*b)
+		}
+		found, why := w.element(x, key)
+		if why != "" {
+			return w.either(blame{"objref", why})
+		}
+		if found == nil {
+			return rules.Break
+		}
+	}
+	switch kind {
+	case objectCounter, objectHelper, objectTunnel, objectTimeout, objectSecmark, objectExpect:
+		return rules.Continue
+	case objectQuota, objectLimit, objectConnLimit:
+		return w.perhaps(blame{"objref", "it depends on what has passed before"})
+	case objectSynproxy:
+		return w.synproxy()
+	}
+	return w.either(blame{"objref", "this kind of object is not known"})
+}
+
+// queueTo is nft_queue_eval and nft_queue_sreg_eval of net/netfilter/nft_queue.c.
+func (w *walk) queueTo(e *rules.QueueTo) rules.VerdictKind {
+	const bypass, bypassBit = 1, 0x8000
+	number := uint32(e.Num)
+	if e.HasSource {
+		have := w.register(e.Source, 4)
+		if have == nil {
+			return w.either(blame{"queue", "it reads beyond the registers"})
+		}
+		if b := w.blind(e.Source, 4); b != nil {
+			return w.either(*b)
+		}
+		number = binary.NativeEndian.Uint32(have)
+	}
+	w.code = number<<16 | uint32(rules.Queue)
+	if e.Flags&bypass != 0 {
+		w.code |= bypassBit
+	}
+	w.queues = max(1, int(e.Total))
+	return rules.Queue
+}
+
+// synproxy is nft_synproxy_do_eval of net/netfilter/nft_synproxy.c: the kernel
+// answers a SYN itself, and takes or drops the ACK that follows.
+func (w *walk) synproxy() rules.VerdictKind {
+	p := &w.packet
+	offset, protocol, _, header := p.transport()
+	if !header || protocol != protocolTCP {
+		return rules.Break
+	}
+	if offset+20 > len(p.Data) {
+		return rules.Drop
+	}
+	const syn, ack = 2, 16
+	switch flags := p.Data[offset+13]; {
+	case flags&syn != 0:
+		return rules.Stolen
+	case flags&ack != 0:
+		if w.choose(2, blame{"synproxy", "whether the ACK answers a cookie is not known"}) == 1 {
+			return rules.Stolen
+		}
+		return rules.Drop
+	}
+	return rules.Continue
+}
+
+// tproxy is nft_tproxy_eval of net/netfilter/nft_tproxy.c: it goes on if a
+// transparent socket takes the packet, which is then delivered here.
+func (w *walk) tproxy() rules.VerdictKind {
+	if protocol, _ := w.packet.Protocol(); protocol != protocolTCP && protocol != protocolUDP {
+		return rules.Break
+	}
+	if w.choose(2, blame{"tproxy", "whether a transparent socket listens is not known"}) == 1 {
+		w.flow.diverted, w.changed = true, true
+		return rules.Continue
+	}
+	return rules.Break
+}

@@ -1,0 +1,166 @@
+package eval
+
+import (
+	"net/netip"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+// Flags and results of fib (NFTA_FIB_F_*, NFT_FIB_RESULT_*).
+const (
+	fibSource      = 1
+	fibDestination = 2
+	fibMark        = 4
+	fibIif         = 8
+	fibOif         = 16
+	fibPresent     = 32
+
+	fibResultOif     = 1
+	fibResultOifName = 2
+	fibResultType    = 3
+)
+
+// fib is nft_fib4_eval and nft_fib6_eval, and their _type (net/ipv4/netfilter/
+// nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c).
+func (w *walk) fib(e *rules.Fib) rules.VerdictKind {
+	p := &w.packet
+	n := 4
+	if e.Result == fibResultOifName && e.Flags&fibPresent == 0 {
+		n = nameLen
+	}
+	unknown := func(why string) rules.VerdictKind { return w.hide(e.Dest, n, blame{"fib", why}) }
+	device := ""
+	switch {
+	case e.Flags&fibIif != 0:
+		device = p.In
+	case e.Flags&fibOif != 0:
+		if device = p.Out; w.outBlame() != nil {
+			return unknown("the device it leaves by is not known")
+		}
+	}
+	asked := p.Address(e.Flags&fibDestination != 0)
+	other := p.Address(e.Flags&fibDestination == 0)
+	if !asked.IsValid() || !other.IsValid() {
+		return unknown("the packet's address is not known")
+	}
+	if e.Result == fibResultType {
+		ask := w.m.host.AddressType
+		if ask == nil {
+			return unknown("the host's addresses are not known")
+		}
+		kind, ok := ask(asked, device, device != "")
+		if !ok {
+			return unknown("the host's addresses are not known")
+		}
+		return w.load32(e.Dest, uint32(kind))
+	}
+	if p.In == "lo" && (w.hook == rules.Prerouting || w.hook == rules.Input || w.hook == rules.Ingress) {
+		return w.fibDevice(e, p.In)
+	}
+	if other.Is4() && e.Flags&fibSource != 0 && asked.As4()[0] == 0 && (other.IsLinkLocalMulticast() || other == broadcastAll) {
+		return w.fibDevice(e, p.In)
+	}
+	q := Query{Dst: asked, Src: other, In: "lo"}
+	if other.Is4() && (other.IsMulticast() || other == broadcastAll || other.As4()[0] == 0) {
+		q.Src = netip.Addr{}
+	}
+	if e.Flags&fibMark != 0 {
+		if w.markUnknown != nil {
+			return unknown("the mark is not known")
+		}
+		q.Mark = p.Mark
+	}
+	ask := w.m.host.Route
+	if ask == nil {
+		return unknown("the host's routes are not known")
+	}
+	if asked.Is6() {
+		// The IPv6 lookup is one for the device, if the packet's is asked for.
+		q.In = ""
+		q.Out = device
+	}
+	route, ok := ask(q)
+	switch {
+	case !ok:
+		return unknown("the host's routes are not known")
+	case route.Type != Unicast, device != "" && route.Out != device:
+		return w.fibDevice(e, "")
+	}
+	return w.fibDevice(e, route.Out)
+}
+
+var broadcastAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// fibDevice is nft_fib_store_result.
+func (w *walk) fibDevice(e *rules.Fib, device string) rules.VerdictKind {
+	if e.Flags&fibPresent != 0 {
+		if device != "" {
+			return w.load32(e.Dest, 1)
+		}
+		return w.load32(e.Dest, 0)
+	}
+	if e.Result == fibResultOifName {
+		return w.loadName(e.Dest, device)
+	}
+	index, why := w.indexOf(device, 0)
+	if why != "" {
+		return w.hide(e.Dest, 4, blame{"fib", why})
+	}
+	return w.load32(e.Dest, index)
+}
+
+// rt is nft_rt_get_eval of net/netfilter/nft_rt.c: of the route that the packet
+// has; one that has just arrived has none yet.
+func (w *walk) rt(e *rules.RT) rules.VerdictKind {
+	const classID, nexthop4, nexthop6, mss, ipsec = 0, 1, 2, 3, 4
+	if w.way != "" && w.way != Through && (w.hook == rules.Prerouting || w.hook == rules.Ingress) {
+		return rules.Break
+	}
+	p := &w.packet
+	switch e.Key {
+	case nexthop4, nexthop6:
+		if (e.Key == nexthop4) != (p.Family == rules.IP) {
+			return rules.Break
+		}
+		if route, ok := w.route("", p.Out); ok && !w.arrived && w.outBlame() == nil {
+			if route.Gateway.IsValid() {
+				return w.load(e.Dest, route.Gateway.AsSlice())
+			}
+			return w.load(e.Dest, p.Address(true).AsSlice())
+		}
+	case ipsec:
+		return w.hide(e.Dest, 4, blame{"rt ipsec", "IPsec is not modelled"})
+	}
+	return w.maybe(e.Dest, 16, blame{"rt", "the packet's route is not known"})
+}
+
+// socket is nft_socket_eval of net/netfilter/nft_socket.c.
+func (w *walk) socket(e *rules.Socket) rules.VerdictKind {
+	const transparent, mark, wildcard, cgroup = 0, 1, 2, 3
+	ask := w.m.host.Socket
+	if ask == nil {
+		return w.maybe(e.Dest, 8, blame{"socket", "the host's sockets are not known"})
+	}
+	s, ok := ask(&w.packet)
+	switch {
+	case !ok:
+		return w.maybe(e.Dest, 8, blame{"socket", "the host's sockets are not known"})
+	case s == nil:
+		return rules.Break
+	}
+	flag := func(yes bool) rules.VerdictKind {
+		if yes {
+			return w.load8(e.Dest, 1)
+		}
+		return w.load8(e.Dest, 0)
+	}
+	switch e.Key {
+	case transparent:
+		return flag(s.Transparent)
+	case mark:
+		return w.load32(e.Dest, s.Mark)
+	case wildcard:
+		return flag(s.Wildcard)
+	}
+	return w.maybe(e.Dest, 8, blame{"socket", "the number of the socket's control group is not known"})
+}

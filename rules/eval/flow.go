@@ -1,0 +1,234 @@
+package eval
+
+import (
+	"encoding/binary"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+// flow is what conntrack knows of the packet's connection.
+type flow struct {
+	tracked  bool   // the packet has a conntrack entry
+	state    uint32 // as ct state gives it, once it has been tracked
+	fresh    bool   // the entry was made for this packet: its values are known
+	original tuple  // as the packet was when it was tracked
+
+	mark        uint32
+	markUnknown *blame
+	labels      [16]byte
+	labelsKnown bool
+	zone        uint16
+
+	destination, source mapping
+	redirected          bool // the destination is an address of this host
+	diverted            bool // TPROXY hands the packet to a local socket
+}
+
+// tuple is the packet's addresses and ports as conntrack keeps them: for ICMP
+// the identifier stands as the source's, type and code as the destination's port.
+type tuple struct {
+	src, dst     []byte
+	sport, dport []byte
+	protocol     uint8
+}
+
+// mapping is what NAT has made of one side of a flow.
+type mapping struct {
+	set bool // decided, even if nothing changes
+	nat bool // something changes
+}
+
+// tracking tells for which families a ruleset makes the kernel track
+// connections, and for which it makes it map addresses (nf_ct_netns_get and
+// nf_nat_register_fn are called by what asks for them).
+func tracking(set *rules.Ruleset) (tracks, nats map[rules.Family]bool) {
+	tracks, nats = map[rules.Family]bool{}, map[rules.Family]bool{}
+	for _, t := range set.Tables {
+		families := []rules.Family{t.Family}
+		if t.Family == rules.Inet {
+			families = []rules.Family{rules.IP, rules.IP6}
+		}
+		for _, f := range families {
+			for _, c := range t.Chains {
+				if c.Type == "nat" && c.Base() {
+					tracks[f], nats[f] = true, true
+				}
+				for _, r := range c.Rules {
+					for _, e := range r.Exprs {
+						tracks[f] = tracks[f] || usesConntrack(e)
+					}
+				}
+			}
+		}
+	}
+	return tracks, nats
+}
+
+func usesConntrack(e rules.Expr) bool {
+	switch e := e.(type) {
+	case *rules.CT, *rules.NAT, *rules.Masq, *rules.Redir, *rules.ConnLimit, *rules.FlowOffload, *rules.Synproxy:
+		return true
+	case *rules.ObjRef:
+		return e.Type == 3 || e.Type == 7 || e.Type == 9 // ct helper, timeout, expectation
+	case *rules.Match:
+		switch e.Ext {
+		case "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper":
+			return true
+		}
+	case *rules.Target:
+		switch e.Ext {
+		case "CONNMARK", "CONNSECMARK", "CT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY":
+			return true
+		}
+	}
+	return false
+}
+
+// track gives the packet its place in a flow (nf_conntrack_in in
+// net/netfilter/nf_conntrack_core.c); false if the walk ends.
+func (w *walk) track() bool {
+	f := &w.flow
+	if f.tracked || f.state == Untracked {
+		return true
+	}
+	p := &w.packet
+	if p.fragment() {
+		w.table, w.chain, w.rule = nil, nil, nil
+		return w.giveUp("defrag", "conntrack puts the fragments together first, and the others are not known")
+	}
+	state := p.State
+	if state == 0 {
+		state = p.firstState()
+	}
+	f.state = state
+	switch state {
+	case Invalid, Untracked:
+		return true
+	}
+	f.tracked, f.fresh = true, state == New
+	f.labelsKnown = f.fresh
+	if !f.fresh {
+		f.markUnknown = &blame{"ct", "the flow's mark is not known"}
+	}
+	f.original = p.tuple()
+	return true
+}
+
+// firstState is the state of a packet that belongs to no flow yet, by protocol:
+// tcp_new and tcp_error in nf_conntrack_proto_tcp.c, with nf_conntrack_tcp_loose
+// at its default, nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c.
+func (p *Packet) firstState() uint32 {
+	offset, protocol, _, header := p.transport()
+	if !header {
+		return New
+	}
+	l4 := p.Data[offset:]
+	switch protocol {
+	case protocolTCP:
+		if len(l4) < 20 || int(l4[12]>>4)*4 < 20 || int(l4[12]>>4)*4 > len(l4) || !validFlags(l4[13]) {
+			return Invalid
+		}
+		// By the table of states a first SYN starts a flow, a first ACK picks one
+		// up in the middle, and SYN+ACK, FIN alone and RST belong to none.
+		const fin, syn, rst, ack = 1, 2, 4, 16
+		switch flags := l4[13] & (fin | syn | rst | ack); {
+		case flags&rst != 0, flags&syn != 0 && flags&ack != 0:
+			return Invalid
+		case flags&syn != 0, flags&ack != 0:
+			return New
+		}
+		return Invalid
+	case protocolUDP, protocolUDPLite:
+		if len(l4) < 8 {
+			return Invalid
+		}
+		if n := int(binary.BigEndian.Uint16(l4[4:])); protocol == protocolUDP && (n < 8 || n > len(l4)) {
+			return Invalid
+		}
+	case protocolICMP:
+		if p.Family != rules.IP {
+			return New
+		}
+		if len(l4) < 8 {
+			return Invalid
+		}
+		switch l4[0] {
+		case 8, 13, 15, 17: // requests
+			return New
+		}
+		return Invalid
+	case protocolICMP6:
+		if p.Family != rules.IP6 {
+			return New
+		}
+		if len(l4) < 8 {
+			return Invalid
+		}
+		switch l4[0] {
+		case 130, 131, 132, 133, 134, 135, 136, 143:
+			return Untracked
+		case 128, 139:
+			return New
+		}
+		return Invalid
+	}
+	return New
+}
+
+// validFlags is tcp_valid_flags of nf_conntrack_proto_tcp.c, without ECN and PSH.
+func validFlags(flags byte) bool {
+	const fin, syn, rst, ack, urg = 1, 2, 4, 16, 32
+	switch flags & (fin | syn | rst | ack | urg) {
+	case syn, syn | urg, syn | ack, rst, rst | ack, fin | ack, fin | ack | urg, ack, ack | urg:
+		return true
+	}
+	return false
+}
+
+// tuple is the packet's own.
+func (p *Packet) tuple() tuple {
+	var t tuple
+	if from, to, ok := p.addressSpan(false); ok {
+		n := to - from
+		t.src = append([]byte(nil), p.Data[from:to]...)
+		t.dst = append([]byte(nil), p.Data[to:to+n]...)
+	}
+	offset, protocol, _, header := p.transport()
+	t.protocol = protocol
+	t.sport, t.dport = make([]byte, 2), make([]byte, 2)
+	if header && offset+8 <= len(p.Data) {
+		l4 := p.Data[offset:]
+		switch {
+		case hasPorts(protocol):
+			copy(t.sport, l4[:2])
+			copy(t.dport, l4[2:4])
+		case protocol == protocolICMP || protocol == protocolICMP6:
+			copy(t.sport, l4[4:6])
+			copy(t.dport, l4[:2])
+		}
+	}
+	return t
+}
+
+// ctState is what `ct state` sees now (nft_ct_get_eval): before conntrack has
+// seen the packet it is invalid.
+func (w *walk) ctState() (uint32, string) {
+	f := &w.flow
+	switch {
+	case f.state != 0:
+		return f.state, ""
+	case w.way == "" && w.packet.State != 0:
+		return w.packet.State, "" // one hook alone: as it was given
+	case w.way == "":
+		return 0, "the packet's conntrack state is not known"
+	}
+	return Invalid, ""
+}
+
+// untrack keeps the packet from conntrack; without effect once it is tracked.
+func (w *walk) untrack() {
+	if !w.flow.tracked && w.flow.state != Untracked {
+		w.flow.state = Untracked
+		w.changed = true
+	}
+}
