@@ -37,13 +37,14 @@ var ExtensionHeaders = []*Option{
 	{"rt", 43, 0, []Field{
 		{"nexthdr", InetProto, 0, 8, nil}, number("hdrlength", 8, 8), number("type", 16, 8), number("seg-left", 24, 8),
 	}},
-	{"rt0", 43, 0, []Field{
-		number("reserved", 32, 32), {"addr[1]", IPv6Addr, 64, 128, nil},
-	}},
-	{"rt2", 43, 0, nil},
 	{"srh", 43, 0, []Field{
 		number("last-entry", 32, 8), number("flags", 40, 8), number("tag", 48, 16), {"sid[1]", IPv6Addr, 64, 128, nil},
+		{"sid[2]", IPv6Addr, 192, 128, nil},
 	}},
+	{"rt0", 43, 0, []Field{
+		number("reserved", 32, 32), {"addr[1]", IPv6Addr, 64, 128, nil}, {"addr[2]", IPv6Addr, 192, 128, nil},
+	}},
+	{"rt2", 43, 0, nil},
 	{"frag", 44, 0, []Field{
 		{"nexthdr", InetProto, 0, 8, nil}, number("reserved", 8, 8), number("frag-off", 16, 13),
 		number("reserved2", 29, 2), number("more-fragments", 31, 1), number("id", 32, 32),

@@ -139,3 +139,6 @@ var classIDs = []Symbol{{"root", 0xffffffff}, {"none", 0}}
 
 // What /etc/iproute2/group has by default.
 var devGroups = []Symbol{{"default", 0}}
+
+// What /etc/iproute2/rt_realms has by default.
+var realms = []Symbol{{"cosmos", 0}}

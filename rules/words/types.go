@@ -25,7 +25,7 @@ var (
 	Mark       = &Type{Number: 19, Name: "mark", Bits: 32, Order: Host, Base: Integer, Prefix: true}
 	IfaceIndex = &Type{Number: 20, Name: "iface_index", Bits: 32, Order: Host, Base: Integer}
 	IfaceType  = &Type{Number: 21, Name: "iface_type", Bits: 16, Order: Host, Base: Integer, Symbols: ifaceTypes}
-	Realm      = &Type{Number: 22, Name: "realm", Bits: 32, Order: Host, Base: Integer, Prefix: true}
+	Realm      = &Type{Number: 22, Name: "realm", Bits: 32, Order: Host, Base: Integer, Prefix: true, Symbols: realms}
 	ClassID    = &Type{Number: 23, Name: "classid", Bits: 32, Order: Host, Base: Integer, Symbols: classIDs}
 	UID        = &Type{Number: 24, Name: "uid", Bits: 32, Order: Host, Base: Integer}
 	GID        = &Type{Number: 25, Name: "gid", Bits: 32, Order: Host, Base: Integer}
