@@ -1,0 +1,76 @@
+//go:build linux
+
+package linux
+
+import (
+	"context"
+	"os/exec"
+	"testing"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+const nftText = `
+table inet f {
+	set plain { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }
+	set ranges { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
+	chain side { counter packets 3 bytes 4 return; }
+	chain in {
+		type filter hook input priority -5; policy drop;
+		tcp dport { 22, 80-90 } accept comment "a rule"
+		ip saddr @plain drop
+		meta mark set meta mark & 0xff | 0x100
+		tcp dport vmap { 23 : jump side }
+	}
+}
+table ip6 asleep { flags dormant; chain c { ip6 saddr ::1 drop; }; }
+`
+
+// What nft loads is read whole.
+func TestReadNFT(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft")
+	}
+	inOwnNamespace(t, func() {
+		run(t, nftText, "nft", "-f", "-")
+		h, err := Open(Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		set, err := h.ReadRuleset(context.Background())
+		if err != nil || len(set.Tables) != 2 {
+			t.Errorf("%+v, %v", set, err)
+			return
+		}
+		f, asleep := set.Tables[0], set.Tables[1]
+		if f.Family != rules.Inet || f.Dormant() || asleep.Family != rules.IP6 || !asleep.Dormant() {
+			t.Errorf("tables %+v, %+v", f, asleep)
+		}
+		in := f.Chain("in")
+		if in == nil || in.Hook != rules.Input || in.Priority != -5 || in.Policy != "drop" || len(in.Rules) != 4 {
+			t.Errorf("chain %+v", in)
+			return
+		}
+		for i, r := range in.Rules {
+			if r.Number != i+1 || r.Handle == 0 || len(r.Exprs) == 0 {
+				t.Errorf("rule %+v", r)
+			}
+			for _, e := range r.Exprs {
+				if o, opaque := e.(*rules.Opaque); opaque {
+					t.Errorf("rule %d: %s is opaque: %s", r.Number, o.Kind, o.Why)
+				}
+			}
+		}
+		if in.Rules[0].Comment != "a rule" {
+			t.Errorf("comment %q", in.Rules[0].Comment)
+		}
+		if s := f.Set("plain"); s == nil || !s.Known || len(s.Elements) != 2 {
+			t.Errorf("set %+v", s)
+		}
+		side := f.Chain("side")
+		if side == nil || len(side.Rules) != 1 || !side.Rules[0].Counted || side.Rules[0].Packets != 3 || side.Rules[0].Bytes != 4 {
+			t.Errorf("chain %+v", side)
+		}
+	})
+}
