@@ -78,17 +78,15 @@ type Machine struct {
 	host   Host
 	hooks  map[place][]entry
 	tables map[*rules.Table]*index
-	tracks map[rules.Family]bool
-	nats   map[rules.Family]bool
+	duties map[rules.Family]duties
 }
 
 // Compile prepares a ruleset.
 func Compile(set *rules.Ruleset, host Host) *Machine {
-	m := &Machine{set: set, host: host, hooks: map[place][]entry{}, tables: map[*rules.Table]*index{}}
+	m := &Machine{set: set, host: host, hooks: map[place][]entry{}, tables: map[*rules.Table]*index{}, duties: dutiesOf(set)}
 	for _, t := range set.Tables {
 		m.tables[t] = newIndex(t)
 	}
-	m.tracks, m.nats = tracking(set)
 	return m
 }
 

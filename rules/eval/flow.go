@@ -2,6 +2,7 @@ package eval
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -38,38 +39,75 @@ type mapping struct {
 	nat bool // something changes
 }
 
-// tracking tells for which families a ruleset makes the kernel track
-// connections, and for which it makes it map addresses (nf_ct_netns_get and
-// nf_nat_register_fn are called by what asks for them).
-func tracking(set *rules.Ruleset) (tracks, nats map[rules.Family]bool) {
-	tracks, nats = map[rules.Family]bool{}, map[rules.Family]bool{}
+// duties are what a ruleset makes the kernel do with each packet of a family:
+// put fragments together, track connections, map addresses. What asks for it
+// switches it on, wherever it stands (nf_defrag_ipv4_enable, nf_ct_netns_get,
+// nf_nat_register_fn).
+type duties struct{ gathers, tracks, maps bool }
+
+func dutiesOf(set *rules.Ruleset) map[rules.Family]duties {
+	all := map[rules.Family]duties{}
 	for _, t := range set.Tables {
 		families := []rules.Family{t.Family}
 		if t.Family == rules.Inet {
 			families = []rules.Family{rules.IP, rules.IP6}
 		}
+		d := tableDuties(t)
 		for _, f := range families {
-			for _, c := range t.Chains {
-				if c.Type == "nat" && c.Base() {
-					tracks[f], nats[f] = true, true
-				}
-				for _, r := range c.Rules {
-					for _, e := range r.Exprs {
-						tracks[f] = tracks[f] || usesConntrack(e)
-					}
-				}
-			}
+			have := all[f]
+			all[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
 		}
 	}
-	return tracks, nats
+	return all
+}
+
+func tableDuties(t *rules.Table) (d duties) {
+	look := func(exprs []rules.Expr) {
+		d.tracks = d.tracks || slices.ContainsFunc(exprs, usesConntrack)
+		d.gathers = d.gathers || d.tracks || slices.ContainsFunc(exprs, usesDefrag)
+	}
+	for _, c := range t.Chains {
+		if c.Type == "nat" && c.Base() {
+			d = duties{true, true, true}
+		}
+		for _, r := range c.Rules {
+			look(r.Exprs)
+		}
+	}
+	for _, s := range t.Sets {
+		look(s.Exprs)
+		for _, el := range s.Elements {
+			look(el.Exprs)
+		}
+	}
+	for _, o := range t.Objects {
+		look([]rules.Expr{o.Expr})
+	}
+	return d
+}
+
+// usesDefrag reports whether an expression wants whole packets without
+// conntrack.
+func usesDefrag(e rules.Expr) bool {
+	switch e := e.(type) {
+	case *rules.TProxy:
+		return true
+	case *rules.Match:
+		return e.Ext == "socket"
+	case *rules.Target:
+		return e.Ext == "TPROXY"
+	}
+	return false
 }
 
 func usesConntrack(e rules.Expr) bool {
 	switch e := e.(type) {
 	case *rules.CT, *rules.NAT, *rules.Masq, *rules.Redir, *rules.ConnLimit, *rules.FlowOffload, *rules.Synproxy:
 		return true
+	case *rules.Dynset:
+		return slices.ContainsFunc(e.Exprs, usesConntrack)
 	case *rules.ObjRef:
-		return e.Type == 3 || e.Type == 7 || e.Type == 9 // ct helper, timeout, expectation
+		return e.Type == objectHelper || e.Type == objectTimeout || e.Type == objectExpect
 	case *rules.Match:
 		switch e.Ext {
 		case "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper":
@@ -84,6 +122,16 @@ func usesConntrack(e rules.Expr) bool {
 	return false
 }
 
+// gather puts fragments together (nf_defrag_ipv4, nf_defrag_ipv6); false if the
+// packet is one, as what becomes of the whole is not known.
+func (w *walk) gather() bool {
+	if !w.packet.fragment() {
+		return true
+	}
+	w.table, w.chain, w.rule = nil, nil, nil
+	return w.giveUp("defrag", "the kernel puts fragments together first, and the others are not known")
+}
+
 // track gives the packet its place in a flow (nf_conntrack_in in
 // net/netfilter/nf_conntrack_core.c); false if the walk ends.
 func (w *walk) track() bool {
@@ -92,10 +140,6 @@ func (w *walk) track() bool {
 		return true
 	}
 	p := &w.packet
-	if p.fragment() {
-		w.table, w.chain, w.rule = nil, nil, nil
-		return w.giveUp("defrag", "conntrack puts the fragments together first, and the others are not known")
-	}
 	state := p.State
 	if state == 0 {
 		state = p.firstState()

@@ -258,17 +258,18 @@ func (w *walk) packetType() byte {
 }
 
 // clock loads the time (nft_meta_get_eval_time): nanoseconds since 1970, the
-// day from Sunday, the second of the day in UTC.
+// second of the day in UTC. The day is that of the kernel's own time zone
+// (sys_tz), which nothing tells.
 func (w *walk) clock(e *rules.Meta) rules.VerdictKind {
 	now := w.m.host.Now
+	if e.Key == metaTimeDay {
+		return w.hide(e.Reg, 1, blame{"meta day", "the kernel's time zone is not known"})
+	}
 	if now.IsZero() {
 		return w.hide(e.Reg, 8, blame{"meta time", "it depends on when the packet comes"})
 	}
 	now = now.UTC()
-	switch e.Key {
-	case metaTimeDay:
-		return w.load8(e.Reg, byte(now.Weekday()))
-	case metaTimeHour:
+	if e.Key == metaTimeHour {
 		return w.load32(e.Reg, uint32(now.Hour()*3600+now.Minute()*60+now.Second()))
 	}
 	var b [8]byte

@@ -23,6 +23,7 @@ const (
 // Priorities of what the kernel itself has at the hooks (NF_IP_PRI_* of
 // linux/netfilter_ipv4.h; the same numbers for IPv6).
 const (
+	priorityDefrag    = -400
 	priorityConntrack = -200
 	priorityDNAT      = -100
 	prioritySNAT      = 100
@@ -120,7 +121,7 @@ func (w *walk) leave() {
 	if !w.pass(rules.Output) {
 		return
 	}
-	if !w.pass(rules.Postrouting) || !w.pass(rules.Egress) {
+	if !w.pass(rules.Postrouting) || !w.fits() || !w.pass(rules.Egress) {
 		return
 	}
 	if w.way == Through {
@@ -150,10 +151,35 @@ func (w *walk) arrive() {
 		return
 	}
 	if w.way != Forward {
-		w.pass(rules.Input)
+		// ip_local_deliver puts fragments together before the hook, ip6_input behind it.
+		if w.packet.Family == rules.IP6 || w.gather() {
+			w.pass(rules.Input)
+		}
 		return
 	}
-	_ = w.pass(rules.Forward) && w.pass(rules.Postrouting) && w.pass(rules.Egress)
+	_ = w.pass(rules.Forward) && w.pass(rules.Postrouting) && w.fits() && w.pass(rules.Egress)
+}
+
+// leastMTU is what a device that carries IPv6 has at least.
+const leastMTU = 1280
+
+// fits gives up on a packet that may be cut up for its device where rules will
+// meet the pieces (ip_finish_output in net/ipv4/ip_output.c).
+func (w *walk) fits() bool {
+	if w.way != Through && len(w.m.at(rules.Egress, w.packet.Family)) == 0 {
+		return true
+	}
+	mtu := uint32(leastMTU)
+	if ask := w.m.host.Device; ask != nil {
+		if d, ok := ask(w.packet.Out); ok && d.MTU != 0 {
+			mtu = d.MTU
+		}
+	}
+	if uint64(len(w.packet.Data)) <= uint64(mtu) {
+		return true
+	}
+	w.table, w.chain, w.rule = nil, nil, nil
+	return w.giveUp("fragment", "the packet may be cut up for its device, and what rules do with the pieces is not modelled")
 }
 
 // direct is the routing decision for a packet that has arrived; false ends the
@@ -267,12 +293,21 @@ func loopbackHeader(f rules.Family) []byte {
 func (w *walk) pass(hook rules.Hook) bool {
 	w.hook = hook
 	list := w.m.at(hook, w.packet.Family)
-	tracks := (hook == rules.Prerouting || hook == rules.Output) && w.m.tracks[w.packet.Family]
-	maps := w.m.nats[w.packet.Family] && hook != rules.Forward && hook != rules.Ingress && hook != rules.Egress
+	duties := w.m.duties[w.packet.Family]
+	enters := hook == rules.Prerouting || hook == rules.Output
+	gathers, tracks := enters && duties.gathers, enters && duties.tracks
+	maps := duties.maps && hook != rules.Forward && hook != rules.Ingress && hook != rules.Egress
 	at := natPriority(hook)
 	before := w.key()
-	for i := 0; i < len(list) || tracks || maps; {
+	for i := 0; i < len(list) || gathers || tracks || maps; {
 		end := i == len(list)
+		if gathers && (end || list[i].priority >= priorityDefrag) {
+			gathers = false
+			if !w.gather() {
+				return false
+			}
+			continue
+		}
 		if tracks && (end || list[i].priority >= priorityConntrack) {
 			tracks = false
 			if !w.track() {
@@ -298,7 +333,7 @@ func (w *walk) pass(hook rules.Hook) bool {
 		}
 		e := list[i]
 		i++
-		if e.chain.Type == "nat" && !w.m.nats[w.packet.Family] || !w.onDevice(e.chain) {
+		if e.chain.Type == "nat" && !duties.maps || !w.onDevice(e.chain) {
 			continue
 		}
 		if !w.base(e) {
