@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
+	iptables "github.com/portwhy/portwhy/rules/xtables"
 )
 
 // Hooks lists the base chains of nftables and the tables of iptables-legacy in
@@ -69,19 +68,7 @@ const nfTables = "nf_tables"
 
 // nftHooks lists the base chains of nftables.
 func (h *Host) nftHooks(ctx context.Context) ([]host.Hook, error) {
-	if err := h.netlinkServed(unix.NETLINK_NETFILTER); err != nil {
-		return nil, err
-	}
-	root := os.DirFS("/")
-	if !noAutoload(root) {
-		switch findModule(root, kernelRelease(), nfTables) {
-		case moduleAbsent:
-			return nil, host.ErrUnsupported
-		case moduleUnknown:
-			return nil, errModuleUnknown
-		}
-	}
-	c, err := h.netlink(unix.NETLINK_NETFILTER)
+	c, err := h.nfnetlink(nfTables)
 	if err != nil {
 		return nil, err
 	}
@@ -144,27 +131,9 @@ func markIptables(list []host.Hook) {
 }
 
 func isIptables(hook host.Hook) bool {
-	if hook.Family != "ip" && hook.Family != "ip6" || hook.Chain != strings.ToUpper(hook.Hook) {
+	if hook.Family != "ip" && hook.Family != "ip6" {
 		return false
 	}
-	chains, ok := xtablesChains[hook.Table]
-	return ok && slices.ContainsFunc(chains, func(c xtablesChain) bool {
-		return c.hook == hook.Hook && c.priority == hook.Priority
-	})
-}
-
-// xtablesChain is a chain that is built into a table of iptables.
-type xtablesChain struct {
-	hook     string
-	priority int
-}
-
-// xtablesChains are the tables of iptables; the priorities are those of
-// linux/netfilter_ipv4.h, NF_IP_PRI_.
-var xtablesChains = map[string][]xtablesChain{
-	"raw":      {{"prerouting", -300}, {"output", -300}},
-	"mangle":   {{"prerouting", -150}, {"input", -150}, {"forward", -150}, {"output", -150}, {"postrouting", -150}},
-	"nat":      {{"prerouting", -100}, {"input", 100}, {"output", -100}, {"postrouting", 100}},
-	"filter":   {{"input", 0}, {"forward", 0}, {"output", 0}},
-	"security": {{"input", 50}, {"forward", 50}, {"output", 50}},
+	name, ok := iptables.BuiltIn(hook.Table, rules.Hook(hook.Hook), int32(hook.Priority))
+	return ok && name == hook.Chain
 }

@@ -51,6 +51,24 @@ func (h *Host) netlink(protocol int) (*netlinkConn, error) {
 	return c, err
 }
 
+// nfnetlink opens nfnetlink to ask a part of netfilter, by its module, where
+// asking loads none. The error wraps [host.ErrUnsupported] if the part isn't there.
+func (h *Host) nfnetlink(module string) (*netlinkConn, error) {
+	if err := h.netlinkServed(unix.NETLINK_NETFILTER); err != nil {
+		return nil, err
+	}
+	root := os.DirFS("/")
+	if !noAutoload(root) {
+		switch findModule(root, kernelRelease(), module) {
+		case moduleAbsent:
+			return nil, host.ErrUnsupported
+		case moduleUnknown:
+			return nil, errModuleUnknown
+		}
+	}
+	return h.netlink(unix.NETLINK_NETFILTER)
+}
+
 // netlinkServed tells whether the kernel serves a netlink protocol now:
 // opening one that it doesn't makes it look for a module to load. The error
 // wraps [host.ErrUnsupported] if not.

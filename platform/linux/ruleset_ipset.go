@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +30,7 @@ var errIPSetGone = errors.New("a set was destroyed")
 // make the kernel load its part of ipset: without that there are no sets. The
 // error wraps [fs.ErrPermission] without CAP_NET_ADMIN.
 func (h *Host) ReadIPSets(ctx context.Context) ([]*rules.IPSet, error) {
-	c, err := h.ipsetConn()
+	c, err := h.nfnetlink(ipSet)
 	if errors.Is(err, host.ErrUnsupported) {
 		return nil, nil
 	}
@@ -50,23 +49,6 @@ func (h *Host) ReadIPSets(ctx context.Context) ([]*rules.IPSet, error) {
 		return sets, nil
 	}
 	return nil, fmt.Errorf("read ipsets: %w", errTableChanged)
-}
-
-// ipsetConn opens nfnetlink where asking for sets loads no module.
-func (h *Host) ipsetConn() (*netlinkConn, error) {
-	if err := h.netlinkServed(unix.NETLINK_NETFILTER); err != nil {
-		return nil, err
-	}
-	root := os.DirFS("/")
-	if !noAutoload(root) {
-		switch findModule(root, kernelRelease(), ipSet) {
-		case moduleAbsent:
-			return nil, host.ErrUnsupported
-		case moduleUnknown:
-			return nil, errModuleUnknown
-		}
-	}
-	return h.netlink(unix.NETLINK_NETFILTER)
 }
 
 // ipsets lists all sets, then the entries of those that are not too large.
@@ -120,7 +102,7 @@ func (h *Host) TestIPSet(ctx context.Context, set *rules.IPSet, entry string) (b
 	if err != nil {
 		return false, err
 	}
-	c, err := h.ipsetConn()
+	c, err := h.nfnetlink(ipSet)
 	if err != nil {
 		return false, fmt.Errorf("test ipset %s: %w", set.Name, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -23,7 +22,7 @@ const nftListMax = 100_000
 // make the kernel load nftables: without that there are no tables. The error
 // wraps [fs.ErrPermission] without CAP_NET_ADMIN.
 func (h *Host) ReadNFT(ctx context.Context) (*rules.Ruleset, error) {
-	c, err := h.nftConn()
+	c, err := h.nfnetlink(nfTables)
 	if errors.Is(err, host.ErrUnsupported) {
 		return &rules.Ruleset{}, nil
 	}
@@ -36,23 +35,6 @@ func (h *Host) ReadNFT(ctx context.Context) (*rules.Ruleset, error) {
 		return nil, fmt.Errorf("read the rules of nftables: %w", err)
 	}
 	return set, nil
-}
-
-// nftConn opens nfnetlink where asking for tables loads no module.
-func (h *Host) nftConn() (*netlinkConn, error) {
-	if err := h.netlinkServed(unix.NETLINK_NETFILTER); err != nil {
-		return nil, err
-	}
-	root := os.DirFS("/")
-	if !noAutoload(root) {
-		switch findModule(root, kernelRelease(), nfTables) {
-		case moduleAbsent:
-			return nil, host.ErrUnsupported
-		case moduleUnknown:
-			return nil, errModuleUnknown
-		}
-	}
-	return h.netlink(unix.NETLINK_NETFILTER)
 }
 
 // nftRuleset reads all tables. The lists are separate requests, so they fit

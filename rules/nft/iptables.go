@@ -1,28 +1,9 @@
 package nft
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/xtables"
 )
-
-// builtin is a chain that iptables has in a table.
-type builtin struct {
-	hook     rules.Hook
-	priority int32
-}
-
-// builtins are the tables of iptables; the priorities are those of
-// linux/netfilter_ipv4.h, NF_IP_PRI_*.
-var builtins = map[string][]builtin{
-	"raw": {{rules.Prerouting, -300}, {rules.Output, -300}},
-	"mangle": {{rules.Prerouting, -150}, {rules.Input, -150}, {rules.Forward, -150}, {rules.Output, -150},
-		{rules.Postrouting, -150}},
-	"nat":      {{rules.Prerouting, -100}, {rules.Input, 100}, {rules.Output, -100}, {rules.Postrouting, 100}},
-	"filter":   {{rules.Input, 0}, {rules.Forward, 0}, {rules.Output, 0}},
-	"security": {{rules.Input, 50}, {rules.Forward, 50}, {rules.Output, 50}},
-}
 
 // madeByIptables tells whether a table is iptables-nft's. The kernel doesn't
 // keep who made it, so it goes by form: a table of ip or ip6 with a name of
@@ -39,7 +20,7 @@ func madeByIptables(t *rules.Table) bool {
 		if !c.Base() {
 			continue
 		}
-		if c.Name != strings.ToUpper(string(c.Hook)) || !slices.Contains(builtins[t.Name], builtin{c.Hook, c.Priority}) {
+		if name, ok := xtables.BuiltIn(t.Name, c.Hook, c.Priority); !ok || name != c.Name {
 			return false
 		}
 		found = true

@@ -1,6 +1,7 @@
 package xtables
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -28,6 +29,12 @@ var builtin = map[string][]place{
 
 // arpBuiltin is builtin for arptables (net/ipv4/netfilter/arptable_filter.c).
 var arpBuiltin = map[string][]place{"filter": {{rules.Input, 0}, {rules.Output, 0}, {rules.Forward, 0}}}
+
+// BuiltIn reports whether a table of ip or ip6 has a chain that stands at the hook
+// and priority, and what it is called.
+func BuiltIn(table string, hook rules.Hook, priority int32) (chain string, ok bool) {
+	return strings.ToUpper(string(hook)), slices.Contains(builtin[table], place{hook, priority})
+}
 
 // Known reports whether a family has a table of this name. Others are not in
 // Linux itself: where their chains stand is not known.
