@@ -1,6 +1,8 @@
 package text
 
 import (
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/words"
 )
@@ -323,7 +325,7 @@ func (w *writer) verdict(v *rules.Verdict) {
 			word = "goto "
 		}
 		w.str(word)
-		if c := w.p.anonymousChain(v.Chain); c != nil && w.depth < 16 {
+		if c := w.p.anonymousChain(v.Chain); c != nil && !slices.Contains(w.opened, c) {
 			w.anonymousChain(c)
 			return
 		}
@@ -346,12 +348,15 @@ func (w *writer) verdict(v *rules.Verdict) {
 // anonymousChain writes a chain that has no name where it is called.
 func (w *writer) anonymousChain(c *rules.Chain) {
 	w.str("{\n")
-	w.depth++
+	outermost := len(w.opened) == 0
+	w.opened = append(w.opened, c)
 	for _, r := range c.Rules {
 		w.str("\t\t\t")
 		w.rule(c, r)
 		w.str("\n")
 	}
-	w.depth--
+	if outermost {
+		w.opened = w.opened[:0]
+	}
 	w.str("\t\t}")
 }

@@ -8,9 +8,6 @@
 // can't be folded back is written in brackets as the kernel has it, and a field
 // that has no name as @base,offset,length. Nothing is dropped.
 //
-// What the kernel holds is printed. On expressions that it would refuse, the
-// folding is not yet sure to end: nothing from a stranger may be printed by it.
-//
 // Where nft is wrong, the text is right and differs: nft writes a range for two
 // comparisons that follow each other even if they are of different things.
 package text

@@ -18,7 +18,9 @@ type writer struct {
 	p       *printer
 	buf     []byte
 	numeric bool // in ranges nothing is written by name
-	depth   int  // of anonymous chains
+	// opened are the anonymous chains that are being printed, and those in them
+	// that have been: each belongs to one rule, so a second jump there is by name.
+	opened []*rules.Chain
 	// stateless leaves out what counters have counted.
 	stateless bool
 }
