@@ -259,7 +259,7 @@ func interval(low *node, width num) *node {
 		return flagsOf(low)
 	}
 	free := width.scan0(0)
-	whole := width == ones(free) && low.n.and(width).zero()
+	whole := free <= low.bits && width == ones(free) && low.n.and(width).zero()
 	switch {
 	case whole && low.typ != nil && low.typ.Prefix:
 		return &node{kind: prefix, left: low, plen: low.bits - free, typ: low.typ, bits: low.bits}
