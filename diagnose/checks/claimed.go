@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/platform/host"
@@ -39,8 +40,10 @@ func claimEvidence(c host.Claim) diagnose.Evidence {
 }
 
 func whyNotRunning(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
+	var unit host.Unit
 	if claim.Unit != "" {
-		unit, err := p.Host.Unit(p.Ctx, claim.Unit)
+		var err error
+		unit, err = p.Host.Unit(p.Ctx, claim.Unit)
 		switch {
 		case err == nil && unit.ActiveState == "inactive" && activeSocket(p, unit) != nil:
 			return socketDecides(*activeSocket(p, unit), claim)
@@ -52,7 +55,23 @@ func whyNotRunning(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
 			p.Limit(diagnose.LimitOf("the state of "+claim.Unit, err))
 		}
 	}
-	return otherConfig(p, claim)
+	if c := otherConfig(p, claim); c != nil {
+		return c
+	}
+	return startedAgain(unit, claim, p.Info.At)
+}
+
+// justStarted is how long a program that systemd has started again may take
+// until it listens, or fails anew.
+const justStarted = 10 * time.Second
+
+// startedAgain: a unit that fails again and again is active for moments.
+func startedAgain(u host.Unit, claim host.Claim, now time.Time) *diagnose.Cause {
+	if u.ActiveState != "active" || u.Restarts == 0 || u.ActiveSince.IsZero() || now.Sub(u.ActiveSince) > justStarted {
+		return nil
+	}
+	u.ActiveState, u.Result = "activating", "" // the result of the last try is gone
+	return unitCause(u, claim)
 }
 
 // claimedUnmanaged names the configuration that wants the port where no service
@@ -65,6 +84,9 @@ func claimedUnmanaged(p *diagnose.Pass) *diagnose.Cause {
 	for _, claim := range claims.List {
 		if claim.Port != p.Flow.Port() || claim.Network != p.Flow.Network || claim.Disabled || claim.Unit == "" || claim.Program == "systemd" {
 			continue
+		}
+		if u, err := p.Host.Unit(p.Ctx, claim.Unit); err == nil && u.ActiveState == "active" {
+			continue // it runs, and has not come to listen
 		}
 		return &diagnose.Cause{Code: "no-listener", Evidence: []diagnose.Evidence{claimEvidence(claim)},
 			Culprit: &diagnose.Culprit{Kind: "config", File: claim.File, Line: claim.Line, Text: claim.Text, Unit: claim.Unit, Name: claim.Program},
@@ -120,7 +142,11 @@ func unitCause(u host.Unit, claim host.Claim) *diagnose.Cause {
 	case u.ActiveState == "activating":
 		c.Code, c.Title = "unit-activating", fmt.Sprintf("%s should listen here (%s), but it is still starting (%s).", u.Name, at, u.SubState)
 		if u.Restarts > 0 {
-			c.Title = fmt.Sprintf("%s should listen here (%s), but it keeps restarting (%d times): %s.", u.Name, at, u.Restarts, failure(u))
+			c.Title = fmt.Sprintf("%s should listen here (%s), but it keeps restarting (%d times)", u.Name, at, u.Restarts)
+			if u.Result != "" {
+				c.Title += ": " + failure(u)
+			}
+			c.Title += "."
 		}
 	case u.NeedReload && u.ActiveState != "failed":
 		c.Code, c.Title = "unit-needs-reload", fmt.Sprintf("%s names this port, but systemd still has the unit as it was before: it needs daemon-reload.", at)
@@ -150,6 +176,8 @@ func failure(u host.Unit) string {
 		return "it did not start in time"
 	case "start-limit-hit":
 		return "it was started too often"
+	case "success":
+		return "its program ended without an error"
 	case "":
 		return "no result is told"
 	}
