@@ -123,7 +123,7 @@ type Dynset struct {
 	HasData   bool
 	TimeoutMS uint64
 	Invert    bool
-	Exprs     []Expr
+	Exprs     Exprs
 }
 
 // Exthdr loads from (or writes to, or resets) an extension header or option. Op

@@ -143,7 +143,7 @@ func (c *Chain) Base() bool { return c.Hook != "" }
 type Rule struct {
 	Handle uint64 // nftables' handle; 0 for legacy and where the source has none
 	Number int    // place in its chain, from 1, as iptables -L --line-numbers counts
-	Exprs  []Expr
+	Exprs  Exprs
 	Text   string // as the rule's own tool writes it; empty until printed
 	// Comment is the rule's comment: of nft's user data, or of the match comment.
 	Comment string
@@ -185,7 +185,7 @@ type Set struct {
 	Known    bool
 	// Count is how many elements there are, -1 if that isn't known.
 	Count   int
-	Exprs   []Expr
+	Exprs   Exprs
 	Comment string
 }
 
@@ -203,7 +203,7 @@ type Element struct {
 	Object    string
 	TimeoutMS uint64
 	ExpiresMS uint64 // left; 0 if it doesn't expire
-	Exprs     []Expr
+	Exprs     Exprs
 	Comment   string
 }
 
