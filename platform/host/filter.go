@@ -1,6 +1,10 @@
 package host
 
-import "context"
+import (
+	"context"
+
+	"github.com/portwhy/portwhy/rules"
+)
 
 // Filters asks what else stands on a packet's way.
 type Filters interface {
@@ -11,6 +15,40 @@ type Filters interface {
 	// namespace's links, and those on the cgroup of path (an inherited one
 	// counts), or on all cgroups where path is empty.
 	Programs(ctx context.Context, cgroup string) (Programs, error)
+	// Firewall reads this namespace's firewall: the rules of nftables and of both
+	// iptables, and the sets of ipset. Large sets have no elements in it: they are
+	// asked for one, by SetElement and IPSetTest.
+	Firewall(ctx context.Context) (Firewall, error)
+	// SetElement asks for the element of a set or map of nftables that a key
+	// falls on; nil if it has none.
+	SetElement(ctx context.Context, q SetQuery) (*rules.Element, error)
+	// IPSetTest asks whether an ipset has an entry, written as `ipset test` takes it.
+	IPSetTest(ctx context.Context, q IPSetQuery) (bool, error)
+	// PacketQueues lists the numbers of the queues to which a program listens
+	// (nfnetlink_queue), of all users.
+	PacketQueues(ctx context.Context) ([]uint16, error)
+}
+
+// Firewall is what could be read of the firewall.
+type Firewall struct {
+	Rules  *rules.Ruleset
+	Limits []Limit
+}
+
+// SetQuery is a set of nftables and a key, as long as the set's keys are.
+type SetQuery struct {
+	Family rules.Family
+	Table  string
+	Set    string
+	Key    []byte
+}
+
+// IPSetQuery is a set of ipset and an entry.
+type IPSetQuery struct {
+	Name   string
+	Type   string // hash:ip, …
+	Family rules.Family
+	Entry  string
 }
 
 // Hooks is what could be found of the firewall.

@@ -29,6 +29,8 @@ type Link struct {
 	Kind    string // veth, bridge, dummy, vrf, wireguard, tun, … empty for hardware
 	Up      bool   // IFF_UP
 	Carrier bool   // IFF_LOWER_UP
+	Type    uint16 // ARPHRD_* of linux/if_arp.h
+	Group   uint32
 	MTU     int
 	MAC     string
 	Master  int // index of its bridge, bond or VRF

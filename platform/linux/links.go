@@ -124,11 +124,14 @@ func parseLink(b []byte) (linkMessage, error) {
 	m.Up = flags&unix.IFF_UP != 0
 	m.Carrier = flags&unix.IFF_LOWER_UP != 0
 	m.Loopback = flags&unix.IFF_LOOPBACK != 0
-	ethernet := r.u16("ifi_type", head[2:]) == unix.ARPHRD_ETHER
+	m.Type = r.u16("ifi_type", head[2:])
+	ethernet := m.Type == unix.ARPHRD_ETHER
 	for kind, v := range r.attributes(rest) {
 		switch kind {
 		case unix.IFLA_IFNAME:
 			m.Name = r.text(v)
+		case unix.IFLA_GROUP:
+			m.Group = r.u32("IFLA_GROUP", v)
 		case unix.IFLA_MTU:
 			m.MTU = int(r.u32("IFLA_MTU", v))
 		case unix.IFLA_ADDRESS:

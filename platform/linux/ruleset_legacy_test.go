@@ -50,7 +50,7 @@ COMMIT
 `
 
 // inOwnNamespace runs f on a thread with a network namespace of its own.
-func inOwnNamespace(t *testing.T, f func()) {
+func inOwnNamespace(t testing.TB, f func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make a network namespace")
@@ -64,7 +64,7 @@ func inOwnNamespace(t *testing.T, f func()) {
 	})
 }
 
-func run(t *testing.T, input string, args ...string) []byte {
+func run(t testing.TB, input string, args ...string) []byte {
 	t.Helper()
 	c := exec.Command(args[0], args[1:]...)
 	c.Stdin = strings.NewReader(input)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // Unsupported answers every question with [host.ErrUnsupported]. An adapter
@@ -150,6 +151,26 @@ func (Unsupported) Resolver(context.Context) (host.Resolver, error) {
 // User is not supported.
 func (Unsupported) User(context.Context, string) (uint32, error) {
 	return 0, host.ErrUnsupported
+}
+
+// Firewall is not supported.
+func (Unsupported) Firewall(context.Context) (host.Firewall, error) {
+	return host.Firewall{}, host.ErrUnsupported
+}
+
+// SetElement is not supported.
+func (Unsupported) SetElement(context.Context, host.SetQuery) (*rules.Element, error) {
+	return nil, host.ErrUnsupported
+}
+
+// IPSetTest is not supported.
+func (Unsupported) IPSetTest(context.Context, host.IPSetQuery) (bool, error) {
+	return false, host.ErrUnsupported
+}
+
+// PacketQueues is not supported.
+func (Unsupported) PacketQueues(context.Context) ([]uint16, error) {
+	return nil, host.ErrUnsupported
 }
 
 // Hooks is not supported.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // Info answers from the recording.
@@ -124,4 +125,24 @@ func (p *Player) Bind(_ context.Context, q host.BindQuery) (host.BindAttempt, er
 // SocketOptions answers from the recording.
 func (p *Player) SocketOptions(_ context.Context, pid, fd int) (host.SocketOptions, error) {
 	return recall[host.SocketOptions](p, "socket-options", descriptor{pid, fd})
+}
+
+// Firewall answers from the recording.
+func (p *Player) Firewall(_ context.Context) (host.Firewall, error) {
+	return recall[host.Firewall](p, "firewall", nil)
+}
+
+// SetElement answers from the recording.
+func (p *Player) SetElement(_ context.Context, q host.SetQuery) (*rules.Element, error) {
+	return recall[*rules.Element](p, "set-element", q)
+}
+
+// IPSetTest answers from the recording.
+func (p *Player) IPSetTest(_ context.Context, q host.IPSetQuery) (bool, error) {
+	return recall[bool](p, "ipset-test", q)
+}
+
+// PacketQueues answers from the recording.
+func (p *Player) PacketQueues(_ context.Context) ([]uint16, error) {
+	return recall[[]uint16](p, "packet-queues", nil)
 }

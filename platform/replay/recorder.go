@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // Info remembers the host's answer.
@@ -181,3 +182,23 @@ type descriptor struct{ PID, FD int }
 
 // entered is a view; a recording keeps only that it could be entered.
 type entered struct{ host host.Host }
+
+// Firewall remembers the host's answer.
+func (r *Recorder) Firewall(ctx context.Context) (host.Firewall, error) {
+	return ask(ctx, r, "firewall", nil, func() (host.Firewall, error) { return r.live.Firewall(ctx) })
+}
+
+// SetElement remembers the host's answer.
+func (r *Recorder) SetElement(ctx context.Context, q host.SetQuery) (*rules.Element, error) {
+	return ask(ctx, r, "set-element", q, func() (*rules.Element, error) { return r.live.SetElement(ctx, q) })
+}
+
+// IPSetTest remembers the host's answer.
+func (r *Recorder) IPSetTest(ctx context.Context, q host.IPSetQuery) (bool, error) {
+	return ask(ctx, r, "ipset-test", q, func() (bool, error) { return r.live.IPSetTest(ctx, q) })
+}
+
+// PacketQueues remembers the host's answer.
+func (r *Recorder) PacketQueues(ctx context.Context) ([]uint16, error) {
+	return ask(ctx, r, "packet-queues", nil, func() ([]uint16, error) { return r.live.PacketQueues(ctx) })
+}

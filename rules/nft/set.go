@@ -124,12 +124,52 @@ func ElementsRequest(table, set string) []byte {
 	return append(attribute(tableAttribute, table), attribute(nameAttribute, set)...)
 }
 
+// ElementRequest is what a request for the element that a key falls on has
+// behind struct nfgenmsg: of a set of ranges the border that opens the range, of
+// a nil key the catch-all element.
+func ElementRequest(table, set string, key []byte) []byte {
+	var element []byte
+	if key == nil {
+		element = attributeBytes(3, []byte{0, 0, 0, 2}) // NFTA_SET_ELEM_FLAGS: NFT_SET_ELEM_CATCHALL
+	} else {
+		element = nest(1, attributeBytes(1, key)) // NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
+	}
+	return append(ElementsRequest(table, set), nest(3, nest(1, element))...) // NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM
+}
+
 // attribute writes a text as an attribute.
-func attribute(kind uint16, s string) []byte {
-	n := 4 + len(s) + 1
+func attribute(kind uint16, s string) []byte { return attributeBytes(kind, append([]byte(s), 0)) }
+
+func attributeBytes(kind uint16, v []byte) []byte {
+	n := 4 + len(v)
 	b := make([]byte, (n+3)&^3)
 	binary.NativeEndian.PutUint16(b, uint16(n))
 	binary.NativeEndian.PutUint16(b[2:], kind)
-	copy(b[4:], s)
+	copy(b[4:], v)
 	return b
+}
+
+// nest writes an attribute that holds others (NLA_F_NESTED).
+func nest(kind uint16, v []byte) []byte { return attributeBytes(kind|1<<15, v) }
+
+// Element reads the answer to [ElementRequest]: the body of a message
+// NewElements, behind struct nfgenmsg.
+func Element(body []byte) (*rules.Element, error) {
+	a := open(body)
+	list, _ := a.get(3)
+	a.skip(1, 2)
+	var found *rules.Element
+	for _, v := range each(list) {
+		e := open(v)
+		x := element(&e)
+		if why := e.close(); why != "" {
+			a.fail("element: %s", why)
+		}
+		found = &x
+	}
+	a.fold(open(list))
+	if found == nil {
+		a.fail("no element")
+	}
+	return found, a.err("element")
 }
