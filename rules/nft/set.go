@@ -132,9 +132,9 @@ func ElementRequest(table, set string, key []byte) []byte {
 	if key == nil {
 		element = attributeBytes(3, []byte{0, 0, 0, 2}) // NFTA_SET_ELEM_FLAGS: NFT_SET_ELEM_CATCHALL
 	} else {
-		element = nest(1, attributeBytes(1, key)) // NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
+		element = nested(1, attributeBytes(1, key)) // NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
 	}
-	return append(ElementsRequest(table, set), nest(3, nest(1, element))...) // NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM
+	return append(ElementsRequest(table, set), nested(3, nested(1, element))...) // NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM
 }
 
 // attribute writes a text as an attribute.
@@ -149,8 +149,8 @@ func attributeBytes(kind uint16, v []byte) []byte {
 	return b
 }
 
-// nest writes an attribute that holds others (NLA_F_NESTED).
-func nest(kind uint16, v []byte) []byte { return attributeBytes(kind|1<<15, v) }
+// nested writes an attribute that holds others (NLA_F_NESTED).
+func nested(kind uint16, v []byte) []byte { return attributeBytes(kind|1<<15, v) }
 
 // Element reads the answer to [ElementRequest]: the body of a message
 // NewElements, behind struct nfgenmsg.
