@@ -32,7 +32,9 @@ func (w *walk) fib(e *rules.Fib) rules.VerdictKind {
 	device := ""
 	switch {
 	case e.Flags&fibIif != 0:
-		device = p.In
+		if device = p.In; w.inBlame() != nil {
+			return unknown("the device it came by is not known")
+		}
 	case e.Flags&fibOif != 0:
 		if device = p.Out; w.outBlame() != nil {
 			return unknown("the device it leaves by is not known")

@@ -74,6 +74,9 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		}
 		return w.load32(e.Reg, p.Mark)
 	case metaIif:
+		if b := w.inBlame(); b != nil {
+			return w.hide(e.Reg, 4, *b)
+		}
 		if index, why := w.indexOf(p.In, p.InIndex); why != "" {
 			return w.hide(e.Reg, 4, blame{"meta iif", why})
 		} else {
@@ -89,6 +92,9 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 			return w.load32(e.Reg, index)
 		}
 	case metaIifName:
+		if b := w.inBlame(); b != nil {
+			return w.hide(e.Reg, nameLen, *b)
+		}
 		return w.loadName(e.Reg, p.In)
 	case metaOifName:
 		if b := w.outBlame(); b != nil {
@@ -96,6 +102,9 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		}
 		return w.loadName(e.Reg, p.Out)
 	case metaIifType, metaIifGroup, metaIifKind:
+		if b := w.inBlame(); b != nil {
+			return w.maybe(e.Reg, nameLen, *b)
+		}
 		return w.device(e, p.In)
 	case metaOifType, metaOifGroup, metaOifKind:
 		if b := w.outBlame(); b != nil {
@@ -156,12 +165,24 @@ func (w *walk) setMeta(e *rules.Meta) rules.VerdictKind {
 	return rules.Continue
 }
 
+// inBlame is why the device that the packet came by is not known.
+func (w *walk) inBlame() *blame {
+	if w.arrived && w.packet.In == "" {
+		return &blame{"iif", "the device that it came by was not told"}
+	}
+	return nil
+}
+
 // outBlame is why the device that the packet leaves by is not known.
 func (w *walk) outBlame() *blame {
-	if w.hook == rules.Output {
-		return nil // still the one it had when it came here
+	if w.outUnknown != nil && w.hook != rules.Output { // there it is still the one it had when it came
+		return w.outUnknown
 	}
-	return w.outUnknown
+	leaves := w.hook == rules.Output || w.hook == rules.Forward || w.hook == rules.Postrouting || w.hook == rules.Egress
+	if w.way != "" && leaves && w.packet.Out == "" {
+		return &blame{"oif", "the device that it leaves by was not told"}
+	}
+	return nil
 }
 
 // ether is the packet's type in a link header.

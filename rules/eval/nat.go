@@ -245,7 +245,7 @@ func (w *walk) masquerade(r natRange) rules.VerdictKind {
 	}
 	var a netip.Addr
 	known := false
-	if ask := w.m.host.Source; ask != nil && w.outUnknown == nil {
+	if ask := w.m.host.Source; ask != nil && w.outBlame() == nil {
 		a, known = ask(p.Out, p.Address(true))
 	}
 	r.flags |= rangeMapIPs
@@ -283,7 +283,7 @@ func (w *walk) redirect(r natRange) rules.VerdictKind {
 		return w.mapTo(true, r)
 	}
 	ask := w.m.host.Device
-	if ask == nil {
+	if ask == nil || w.inBlame() != nil {
 		return w.redirectBlind(r)
 	}
 	d, ok := ask(p.In)

@@ -363,9 +363,12 @@ func (w *walk) onDevice(c *rules.Chain) bool {
 	if w.hook != rules.Ingress && w.hook != rules.Egress {
 		return true
 	}
-	name := w.packet.In
+	name, unknown := w.packet.In, w.inBlame()
 	if w.hook == rules.Egress {
-		name = w.packet.Out
+		name, unknown = w.packet.Out, w.outBlame()
+	}
+	if unknown != nil {
+		return w.choose(2, *unknown) == 1
 	}
 	return slices.Contains(c.Devices, name)
 }

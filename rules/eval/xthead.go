@@ -40,7 +40,9 @@ func (w *walk) head(e *rules.IPTables) rules.VerdictKind {
 			return rules.Break
 		}
 	}
-	if nameMatches(e.In, p.In) == (e.Inv&invIn != 0) {
+	if b := w.inBlame(); b != nil && e.In != "" && e.In != "+" {
+		doubt = b
+	} else if nameMatches(e.In, p.In) == (e.Inv&invIn != 0) {
 		return rules.Break
 	}
 	if b := w.outBlame(); b != nil && e.Out != "" && e.Out != "+" {
