@@ -12,6 +12,7 @@ import (
 
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/listeners"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/replay"
@@ -25,6 +26,8 @@ var documents = []struct {
 	{"report", diagnose.ReportSchema, "the answer about one target: portwhy TARGET, portwhy bind", reflect.TypeFor[diagnose.Report]()},
 	{"reports", render.ReportsSchema, "the answers about several targets", reflect.TypeFor[render.Reports]()},
 	{"listeners", listeners.Schema, "who listens: portwhy ls", reflect.TypeFor[listeners.List]()},
+	{"trace", firewall.TraceSchema, "what the firewall does with one packet: portwhy trace", reflect.TypeFor[firewall.Trace]()},
+	{"rules", firewall.RulesSchema, "the firewall's rules: portwhy rules", reflect.TypeFor[firewall.Page]()},
 	{"snapshot", replay.Schema, "a recorded host: portwhy snapshot", reflect.TypeFor[recording]()},
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
 	{"version", VersionSchema, "which portwhy this is: portwhy version", reflect.TypeFor[Build]()},

@@ -51,6 +51,10 @@ func (p *Packet) copy() Packet {
 	return c
 }
 
+// Forget says that bytes of Data are not known, and why: what rules ask of them
+// is then undecided.
+func (p *Packet) Forget(from, to int, why string) { p.hide(from, to, blame{"payload", why}) }
+
 // hide says that bytes of the packet are not known from here on.
 func (p *Packet) hide(from, to int, b blame) {
 	p.hidden = append(p.hidden, span{from, to, b})

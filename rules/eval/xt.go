@@ -89,8 +89,9 @@ func (x *probe) arg32(at int) uint32 { return binary.NativeEndian.Uint32(x.d[at:
 
 // field is a number from the packet, and why it is not known.
 type field struct {
-	v   uint32
-	why string
+	v    uint32
+	why  string
+	most uint32 // what it can be, if it isn't known
 }
 
 func known(v uint32) field { return field{v: v} }
@@ -100,7 +101,7 @@ func (x *probe) field(at, size int) field {
 	p := &x.packet
 	if len(p.hidden) > 0 {
 		if b := p.blind(at, at+size); b != nil {
-			return field{why: b.why}
+			return field{why: b.why, most: uint32(1<<(8*size) - 1)}
 		}
 	}
 	switch size {
@@ -115,6 +116,9 @@ func (x *probe) field(at, size int) field {
 // in reports whether the field lies between two numbers.
 func (f field) in(low, high uint32) answer {
 	if f.why != "" {
+		if low == 0 && high >= f.most {
+			return isSo
+		}
 		if low > high {
 			return isNot
 		}

@@ -177,19 +177,7 @@ func (w *writer) set(s *rules.Set) {
 	}
 	w.name(s.Name)
 	w.str(" {\n\t\ttype ")
-	w.typeName(s.KeyType)
-	switch {
-	case s.Verdicts || s.Map && s.DataType == words.VerdictData:
-		w.str(" : verdict")
-	case s.Objects:
-		w.str(" : " + words.Name(words.ObjectTypes, uint64(s.ObjType)))
-	case s.Map:
-		w.str(" : ")
-		if intervalData(s) {
-			w.str("interval ")
-		}
-		w.typeName(s.DataType)
-	}
+	w.setType(s)
 	w.str("\n")
 	if s.Flags&setConstant == 0 && s.Size > 0 {
 		w.printf("\t\tsize %d\n", s.Size)
@@ -236,6 +224,30 @@ func (w *writer) set(s *rules.Set) {
 	}
 	w.elements(s)
 	w.str("\t}\n")
+}
+
+// setType writes the types of a set's keys and, for a map, of its values.
+func (w *writer) setType(s *rules.Set) {
+	w.typeName(s.KeyType)
+	switch {
+	case s.Verdicts || s.Map && s.DataType == words.VerdictData:
+		w.str(" : verdict")
+	case s.Objects:
+		w.str(" : " + words.Name(words.ObjectTypes, uint64(s.ObjType)))
+	case s.Map:
+		w.str(" : ")
+		if intervalData(s) {
+			w.str("interval ")
+		}
+		w.typeName(s.DataType)
+	}
+}
+
+// SetType is what follows the word type in a set as nft prints it.
+func SetType(s *rules.Set) string {
+	w := &writer{}
+	w.setType(s)
+	return string(w.buf)
 }
 
 func intervalData(s *rules.Set) bool {

@@ -1,0 +1,322 @@
+package firewall
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/eval"
+	"github.com/portwhy/portwhy/rules/text"
+)
+
+// TraceSchema names the JSON form of [Trace].
+const TraceSchema = "portwhy.trace/v1"
+
+// Trace is what the firewall does with one packet. Its JSON form is a promise:
+// within v1 fields are only added.
+type Trace struct {
+	Schema string        `json:"schema"`
+	Tool   diagnose.Tool `json:"tool"`
+	// Asked is the packet with what routing has added: way, iif and oif.
+	Asked   Packet `json:"asked"`
+	Verdict string `json:"verdict"` // accept, drop, reject, queue, unknown
+	// RejectWith is what answers: tcp-reset, icmp-port-unreachable, icmpv6-admin-prohibited, …
+	RejectWith *string    `json:"reject_with"`
+	ClientSees string     `json:"client_sees"` // passes, refused, timeout, host-unreachable, net-unreachable, denied, unknown
+	DecidedBy  *Decider   `json:"decided_by"`
+	// Reason is why a packet is lost that no rule stops: routing.
+	Reason string `json:"reason,omitempty"`
+	Steps      []Step     `json:"steps"`
+	Packet     PacketLeft `json:"packet"`
+	Unknown    []Doubt    `json:"unknown"`
+}
+
+// Rule says which rule, in which chain.
+type Rule struct {
+	Backend rules.Backend `json:"backend"`
+	Family  string        `json:"family"`
+	Table   string        `json:"table"`
+	Chain   string        `json:"chain"`
+	Handle  *uint64       `json:"handle"` // null where the backend has none
+	Number  *int          `json:"number"` // place in the chain, from 1; null for a policy
+	Text    string        `json:"text"`
+	File    string        `json:"file,omitempty"` // and line: where the ruleset was read from a file
+	Line    int           `json:"line,omitempty"`
+}
+
+// Decider is the rule or policy that gave the verdict.
+type Decider struct {
+	Rule
+	Policy bool `json:"policy"`
+}
+
+// Step is one rule that had a say, or a policy.
+type Step struct {
+	Hook     rules.Hook `json:"hook"`
+	Priority int32      `json:"priority"`
+	Rule
+	Effect string `json:"effect"` // continue, jump, goto, return, accept, drop, reject, set, nat, queue, stolen, policy, unknown
+	// Skipped is how many rules of the chain stand between the last step in it and
+	// this one: they don't match.
+	Skipped int `json:"skipped"`
+}
+
+// PacketLeft is the packet as it leaves. What is not known is null.
+type PacketLeft struct {
+	Src   *netip.Addr `json:"src"`
+	Sport *uint16     `json:"sport"`
+	Dst   *netip.Addr `json:"dst"`
+	Dport *uint16     `json:"dport"`
+	Mark  uint32      `json:"mark"`
+}
+
+// Doubt is what could not be decided.
+type Doubt struct {
+	Rule       *Rule  `json:"rule"` // null where no rule is to blame
+	Expression string `json:"expression"`
+	Why        string `json:"why"`
+}
+
+// Tracer asks one ruleset about packets.
+type Tracer struct {
+	machine *eval.Machine
+	facts   eval.Host
+	printer *text.Printer
+	tool    diagnose.Tool
+}
+
+// NewTracer prepares a ruleset. The facts may be zero: what rules ask of the
+// host is then not known.
+func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, version string) *Tracer {
+	return &Tracer{eval.Compile(set, facts), facts, printer, diagnose.Tool{Name: "portwhy", Version: version}}
+}
+
+// Trace takes a packet through the firewall. An error is one in what was asked.
+func (t *Tracer) Trace(asked Packet) (*Trace, error) {
+	q, err := asked.parse()
+	if err != nil {
+		return nil, err
+	}
+	unreachable, err := q.direct(t.facts)
+	if err != nil {
+		return nil, err
+	}
+	asked.Way, asked.IIF, asked.OIF = string(q.way), q.iif, q.oif
+	doc := &Trace{Schema: TraceSchema, Tool: t.tool, Asked: asked, Steps: []Step{}, Unknown: []Doubt{}}
+	if unreachable != "" {
+		doc.Verdict, doc.ClientSees = unknownWord, string(diagnose.NetUnreachable)
+		doc.Unknown = append(doc.Unknown, Doubt{Expression: "route", Why: unreachable + ": no rule sees the packet"})
+		doc.Packet = left(q.packet())
+		return doc, nil
+	}
+	p := q.packet()
+	p.In, p.Out = q.iif, q.oif
+	if q.way == eval.Through {
+		p.In = ""
+	}
+	p.InIndex, p.OutIndex = t.index(p.In), t.index(p.Out)
+	t.fill(doc, t.machine.Trace(q.way, p), q)
+	return doc, nil
+}
+
+const unknownWord = "unknown"
+
+func (t *Tracer) index(device string) uint32 {
+	if device == "" || t.facts.Device == nil {
+		return 0
+	}
+	d, _ := t.facts.Device(device)
+	return d.Index
+}
+
+// fill writes a result.
+func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
+	doc.Steps = t.steps(r)
+	for _, d := range r.Doubts {
+		doubt := Doubt{Expression: d.Expression, Why: d.Why}
+		if d.Rule != nil {
+			rule := t.rule(d.Table, d.Chain, d.Rule)
+			doubt.Rule = &rule
+		}
+		doc.Unknown = append(doc.Unknown, doubt)
+	}
+	if r.Decided != nil {
+		doc.DecidedBy = &Decider{t.rule(r.Decided.Table, r.Decided.Chain, r.Decided.Rule), r.Decided.Rule == nil}
+	}
+	doc.Packet = left(r.Packet)
+	switch r.Verdict {
+	case eval.Accept:
+		doc.Verdict, doc.ClientSees = "accept", "passes"
+	case eval.Drop:
+		doc.Verdict, doc.ClientSees = "drop", dropped(r, q)
+		if r.Decided == nil && len(r.Doubts) == 0 {
+			doc.Reason, doc.ClientSees = t.unrouted(r)
+		}
+	case eval.Reject:
+		doc.Verdict = "reject"
+		with := rejectWord(r.Reject, q.family())
+		doc.RejectWith, doc.ClientSees = &with, rejected(with, q)
+	case eval.Queue:
+		doc.Verdict, doc.ClientSees = "queue", unknownWord
+	case eval.Stolen:
+		doc.Verdict, doc.ClientSees = unknownWord, unknownWord
+		doc.Unknown = append(doc.Unknown, Doubt{Expression: "stolen", Why: "the rule takes the packet out of the stack: what becomes of it is not followed"})
+	default:
+		doc.Verdict, doc.ClientSees = unknownWord, unknownWord
+	}
+}
+
+// steps writes the way through the rules. Rules that could not be decided are
+// steps, too: the way shown is that on which they don't match.
+func (t *Tracer) steps(r eval.Result) []Step {
+	steps := make([]Step, 0, len(r.Steps))
+	doubtful := map[*rules.Rule]bool{}
+	for _, d := range r.Doubts {
+		doubtful[d.Rule] = true
+	}
+	last := map[*rules.Chain]int{} // the rule after which the chain goes on
+	for _, s := range r.Steps {
+		end := len(s.Chain.Rules)
+		if s.Rule != nil {
+			end = s.Rule.Number - 1
+		}
+		skipped := 0
+		for i := last[s.Chain]; i < min(end, len(s.Chain.Rules)); i++ {
+			rule := s.Chain.Rules[i]
+			if !doubtful[rule] {
+				skipped++
+				continue
+			}
+			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped})
+			skipped = 0
+		}
+		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped})
+		switch s.Effect {
+		case "continue", "set", "jump", "nat", "unknown":
+			last[s.Chain] = end + 1
+		default:
+			delete(last, s.Chain) // the chain is left; a packet may come again at another hook
+		}
+	}
+	return steps
+}
+
+// rule describes a rule, or for nil its chain's policy.
+func (t *Tracer) rule(table *rules.Table, c *rules.Chain, r *rules.Rule) Rule {
+	d := Rule{Backend: table.Backend, Family: table.Family.String(), Table: table.Name, Chain: c.Name}
+	if r == nil {
+		d.Text = "policy " + c.Policy
+		return d
+	}
+	if r.Text == "" {
+		r.Text = t.printer.Rule(table, c, r)
+	}
+	number := r.Number
+	d.Text, d.Number, d.File, d.Line = r.Text, &number, r.File, r.Line
+	if r.Handle != 0 {
+		handle := r.Handle
+		d.Handle = &handle
+	}
+	return d
+}
+
+// left is the packet at its end.
+func left(p *eval.Packet) PacketLeft {
+	l := PacketLeft{Mark: p.Mark}
+	if a := p.Address(false); a.IsValid() {
+		l.Src = &a
+	}
+	if a := p.Address(true); a.IsValid() {
+		l.Dst = &a
+	}
+	if n, ok := p.Port(false); ok {
+		l.Sport = &n
+	}
+	if n, ok := p.Port(true); ok {
+		l.Dport = &n
+	}
+	return l
+}
+
+// dropped is what the sender of a dropped packet sees. A drop on the way out is
+// an error of send(2) (nf_hook_slow gives EPERM), but connect(2) of TCP goes on
+// trying.
+func dropped(r eval.Result, q parsed) string {
+	out := q.way == eval.Out || q.way == eval.Through
+	if out && q.protocol != protocolTCP && r.Decided != nil && (r.Decided.Hook == rules.Output || r.Decided.Hook == rules.Postrouting) {
+		return string(diagnose.Denied)
+	}
+	return string(diagnose.Timeout)
+}
+
+// unrouted is why routing drops a packet that has arrived, and what its sender
+// sees: only a router says that it has no way.
+func (t *Tracer) unrouted(r eval.Result) (reason, sees string) {
+	to := r.Packet.Address(true)
+	if ask := t.facts.Sysctl; ask != nil {
+		key := "net/ipv4/conf/" + r.Packet.In + "/forwarding"
+		if to.Is6() {
+			key = "net/ipv6/conf/all/forwarding"
+		}
+		if v, ok := ask(key); ok && v == "0" {
+			return fmt.Sprintf("%s is not this host's, and forwarding is off (%s = 0)", to, strings.ReplaceAll(key, "/", ".")), string(diagnose.Timeout)
+		}
+	}
+	return fmt.Sprintf("this host has no route to %s", to), string(diagnose.NetUnreachable)
+}
+
+// icmpWords are nft's names of the codes of ICMP unreachable, icmpv6Words those
+// of ICMPv6; icmpxWords the two for NFT_REJECT_ICMPX_*.
+var (
+	icmpWords = map[uint8]string{0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable",
+		9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited"}
+	icmpv6Words = map[uint8]string{0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"}
+	icmpxWords  = map[uint8][2]string{0: {"net-unreachable", "no-route"}, 1: {"port-unreachable", "port-unreachable"},
+		2: {"host-unreachable", "addr-unreachable"}, 3: {"admin-prohibited", "admin-prohibited"}}
+)
+
+// rejectWord names what answers.
+func rejectWord(r *rules.Reject, f rules.Family) string {
+	prefix, words, version := "icmp-", icmpWords, 0
+	if f == rules.IP6 {
+		prefix, words, version = "icmpv6-", icmpv6Words, 1
+	}
+	switch {
+	case r == nil:
+		return unknownWord
+	case r.Type == 1:
+		return "tcp-reset"
+	case r.Type == 2:
+		if w, ok := icmpxWords[r.Code]; ok {
+			return prefix + w[version]
+		}
+	default:
+		if w, ok := words[r.Code]; ok {
+			return prefix + w
+		}
+	}
+	return fmt.Sprintf("%scode-%d", prefix, r.Code)
+}
+
+// rejected is what connect(2) or send(2) makes of an answer (icmp_err_convert in
+// net/ipv4/icmp.c, icmpv6_err_convert in net/ipv6/icmp.c).
+func rejected(with string, q parsed) string {
+	switch with {
+	case "tcp-reset":
+		if q.protocol != protocolTCP {
+			return string(diagnose.Timeout) // nothing is sent
+		}
+		return string(diagnose.Refused)
+	case "icmp-port-unreachable", "icmpv6-port-unreachable":
+		return string(diagnose.Refused)
+	case "icmp-host-unreachable", "icmp-host-prohibited", "icmp-admin-prohibited", "icmpv6-addr-unreachable":
+		return string(diagnose.HostUnreachable)
+	case "icmp-net-unreachable", "icmp-net-prohibited", "icmpv6-no-route":
+		return string(diagnose.NetUnreachable)
+	case "icmpv6-admin-prohibited", "icmpv6-policy-fail", "icmpv6-reject-route":
+		return string(diagnose.Denied)
+	}
+	return unknownWord // protocol-unreachable and others are errors of their own
+}
