@@ -23,14 +23,14 @@ type Trace struct {
 	Asked   Packet `json:"asked"`
 	Verdict string `json:"verdict"` // accept, drop, reject, queue, unknown
 	// RejectWith is what answers: tcp-reset, icmp-port-unreachable, icmpv6-admin-prohibited, …
-	RejectWith *string    `json:"reject_with"`
-	ClientSees string     `json:"client_sees"` // passes, refused, timeout, host-unreachable, net-unreachable, denied, unknown
-	DecidedBy  *Decider   `json:"decided_by"`
+	RejectWith *string  `json:"reject_with"`
+	ClientSees string   `json:"client_sees"` // passes, refused, timeout, host-unreachable, net-unreachable, denied, unknown
+	DecidedBy  *Decider `json:"decided_by"`
 	// Reason is why a packet is lost that no rule stops: routing.
-	Reason string `json:"reason,omitempty"`
-	Steps      []Step     `json:"steps"`
-	Packet     PacketLeft `json:"packet"`
-	Unknown    []Doubt    `json:"unknown"`
+	Reason  string     `json:"reason,omitempty"`
+	Steps   []Step     `json:"steps"`
+	Packet  PacketLeft `json:"packet"`
+	Unknown []Doubt    `json:"unknown"`
 }
 
 // Rule says which rule, in which chain.
