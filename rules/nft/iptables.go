@@ -5,13 +5,13 @@ import (
 	"github.com/portwhy/portwhy/rules/xtables"
 )
 
-// madeByIptables tells whether a table is iptables-nft's. The kernel doesn't
+// MadeByIptables tells whether a table is iptables-nft's. The kernel doesn't
 // keep who made it, so it goes by form: a table of ip or ip6 with a name of
 // iptables that has base chains, all of them with iptables' names (INPUT, …), at
 // its hooks and priorities. Whoever makes the same by hand makes what
 // iptables-nft takes for its own as well. A table without base chains is not
 // taken, it says too little.
-func madeByIptables(t *rules.Table) bool {
+func MadeByIptables(t *rules.Table) bool {
 	if t.Family != rules.IP && t.Family != rules.IP6 {
 		return false
 	}

@@ -96,7 +96,7 @@ func (d *Decoder) in(family uint8, a *attributes, what string, read func(*rules.
 // caller has said to be Known.
 func (d *Decoder) Ruleset() *rules.Ruleset {
 	for _, t := range d.list {
-		if madeByIptables(t) {
+		if MadeByIptables(t) {
 			t.Backend = rules.IptablesNFT
 		}
 		for _, s := range t.Sets {

@@ -142,7 +142,7 @@ func TestMadeByIptables(t *testing.T) {
 		{rules.Table{Family: rules.IP, Name: "filter", Chains: []*rules.Chain{input, {Name: "in", Hook: rules.Input}}}, false},
 		{rules.Table{Family: rules.IP, Name: "filter", Chains: []*rules.Chain{{Name: "user"}}}, false},
 	} {
-		if got := madeByIptables(&c.table); got != c.want {
+		if got := MadeByIptables(&c.table); got != c.want {
 			t.Errorf("%+v: %v", c.table, got)
 		}
 	}

@@ -48,10 +48,12 @@ type Concat struct {
 }
 
 // SetLiteral is an anonymous set or map: { … }. Its items are Elem, Mapping or
-// plain keys.
+// plain keys. Keep says that it is one in the kernel: of a single key that was
+// written in a rule, nft would make a plain comparison.
 type SetLiteral struct {
 	Pos
 	Items []Expr
+	Keep  bool
 }
 
 // Mapping is an element of a map: Key : Value. Key may be an Elem.

@@ -24,8 +24,8 @@ func (p Pos) Errorf(format string, args ...any) *rules.SyntaxError {
 	return &rules.SyntaxError{File: p.File, Line: p.Line, Column: p.Column, Message: fmt.Sprintf(format, args...)}
 }
 
-// Decl is a thing of a ruleset: Table, Chain, Rule, Set, Elements, Object or
-// Flowtable. All name the table that they are in. What a rule refers to must be
+// Decl is a thing of a ruleset: Table, Chain, Rule, Set, Elements, SetMore,
+// Object or Flowtable. All name the table that they are in. What a rule refers to must be
 // declared before it, as nft does itself with a table's block: its chains,
 // objects, sets and flowtables first, then the rules.
 type Decl interface {
@@ -110,6 +110,18 @@ type Elements struct {
 	Elements []Expr
 }
 
+// SetMore is what is said of a set behind its elements. Unknown is why its
+// elements are not to be trusted, empty if they are.
+type SetMore struct {
+	Pos
+	Family     rules.Family
+	Table      string
+	Set        string
+	Statements []Stmt
+	AutoMerge  bool
+	Unknown    string
+}
+
 // Object is a named stateful object. Value is what it does: Counter, Quota,
 // Limit, Synproxy, HelperObject, TimeoutObject, ExpectationObject, Secmark,
 // ConnLimit, or Unknown.
@@ -143,5 +155,6 @@ func (*Chain) decl()     {}
 func (*Rule) decl()      {}
 func (*Set) decl()       {}
 func (*Elements) decl()  {}
+func (*SetMore) decl()   {}
 func (*Object) decl()    {}
 func (*Flowtable) decl() {}

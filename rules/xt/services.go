@@ -13,3 +13,10 @@ var services = map[string]uint16{
 	"ipsec-nat-t": 4500, "sip": 5060, "sip-tls": 5061, "mdns": 5353, "postgresql": 5432, "x11": 6000,
 	"redis": 6379, "http-alt": 8080, "webmin": 10000,
 }
+
+// Service is the port of a name that people write in rules, false if it is none
+// of those.
+func Service(name string) (uint16, bool) {
+	port, ok := services[name]
+	return port, ok
+}

@@ -1,0 +1,279 @@
+//go:build linux
+
+package linux
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/compile"
+	"github.com/portwhy/portwhy/rules/nftjson"
+)
+
+// lostInJSON are the rules that nft 1.0.6 lists as JSON other than the kernel
+// has them, and what becomes of them.
+var lostInJSON = map[string]string{
+	"ip: jump { tcp dport 22 accept ; drop ; }":                    "opaque: text in the place of JSON",
+	"inet: jump { ip saddr 10.0.0.1 return ; jump other ; }":       "opaque: text in the place of JSON",
+	"ip6: goto { accept ; }":                                       "opaque: text in the place of JSON",
+	"ip: update @dynmap { ip saddr : 0x7 }":                        "opaque: text in the place of JSON",
+	"ip: ip protocol tcp tcp dport 22 accept":                      "nft leaves out the first match, which is then of meta l4proto",
+	"inet: meta l4proto ipv6-icmp icmpv6 type echo-request accept": "nft leaves out the first match, which then names IPv6 as well",
+}
+
+// corpus is the rules of the printer's tests, and what they refer to, as nft
+// reads them. The rules come back by family and chain as well.
+func corpus(t *testing.T) (text string, lines map[string][]string) {
+	t.Helper()
+	file, err := os.ReadFile("../../rules/text/testdata/rules.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, family := range []string{"ip", "ip6", "inet", "arp", "bridge", "netdev"} {
+		chain := "{ type filter hook input priority 0; }"
+		if family == "netdev" {
+			chain = `{ type filter hook ingress device "lo" priority 0; }`
+		}
+		b.WriteString("table " + family + " t {\n set s4 { type ipv4_addr; }\n set s6 { type ipv6_addr; }\n set ports { type inet_service; }\n" +
+			" set iv { type ipv4_addr; flags interval; }\n set names { type ifname; }\n" +
+			" set dyn4 { type ipv4_addr; size 100; flags dynamic,timeout; }\n set dyn6 { type ipv6_addr; size 100; flags dynamic; }\n" +
+			" map verdicts { type inet_service : verdict; }\n map marks { type inet_service : mark; }\n map dynmap { type ipv4_addr : mark; size 9; flags dynamic; }\n" +
+			" counter c1 { }\n quota q1 { 25 mbytes }\n limit l1 { rate 1/second }\n chain other { }\n chain c " + chain + "\n")
+		if family == "ip" || family == "ip6" || family == "inet" {
+			b.WriteString(" chain pre { type nat hook prerouting priority -100; }\n chain post { type nat hook postrouting priority 100; }\n" +
+				" chain out { type filter hook output priority 0; }\n chain mangle { type filter hook prerouting priority -150; }\n")
+		}
+		b.WriteString("}\n")
+	}
+	lines = map[string][]string{}
+	for line := range strings.Lines(string(file)) {
+		line = strings.TrimSpace(line)
+		head, rule, ok := strings.Cut(line, ": ")
+		if !ok || head[0] == '#' {
+			continue
+		}
+		family, chain, ok := strings.Cut(head, " ")
+		if !ok {
+			chain = "c"
+		}
+		b.WriteString("add rule " + family + " t " + chain + " " + rule + "\n")
+		lines[family+" "+chain] = append(lines[family+" "+chain], line)
+	}
+	return b.String(), lines
+}
+
+// fromBoth loads rules and reads them as the kernel has them, and as nft's JSON
+// tells them.
+func fromBoth(t *testing.T, text string) (live, read *rules.Ruleset) {
+	t.Helper()
+	run(t, "flush ruleset\n"+text, "nft", "-f", "-")
+	h, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live, err = h.ReadNFT(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	list := run(t, "", "nft", "-j", "list", "ruleset")
+	if read, err = nftjson.Parse("list.json", bytes.NewReader(list), compile.Options{Location: time.Local}); err != nil {
+		t.Fatal(err)
+	}
+	return live, read
+}
+
+// The same ruleset read from the kernel and from nft's JSON is the same model,
+// down to the registers.
+func TestNFTJSONIsTheKernels(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft")
+	}
+	inOwnNamespace(t, func() {
+		text, lines := corpus(t)
+		live, read := fromBoth(t, text)
+		same := compareRules(t, live, read, lines)
+		total := 0
+		for _, l := range lines {
+			total += len(l)
+		}
+		if same+len(lostInJSON) != total || total < 450 {
+			t.Errorf("%d of %d rules are equal, %d can't be", same, total, len(lostInJSON))
+		}
+		compareTables(t, live, read)
+		for _, name := range []string{"chains", "sets"} {
+			file, err := os.ReadFile("../../rules/text/testdata/tables/" + name + ".nft")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			live, read := fromBoth(t, string(file))
+			compareTables(t, live, read)
+		}
+	})
+}
+
+// withoutDoubt are a chain's rules, without one that says what isn't known of
+// the chain.
+func withoutDoubt(c *rules.Chain) []*rules.Rule {
+	if len(c.Rules) > 0 && len(c.Rules[0].Exprs) > 0 && c.Rules[0].Exprs[0].Name() == "doubt" {
+		return c.Rules[1:]
+	}
+	return c.Rules
+}
+
+// compareRules counts the rules that are equal.
+func compareRules(t *testing.T, live, read *rules.Ruleset, lines map[string][]string) (same int) {
+	t.Helper()
+	for i, a := range live.Tables {
+		b := read.Tables[i]
+		for _, chain := range a.Chains {
+			texts := lines[a.Family.String()+" "+chain.Name]
+			other := b.Chain(chain.Name)
+			if len(texts) == 0 {
+				continue
+			}
+			if other == nil || len(chain.Rules) != len(texts) || len(withoutDoubt(other)) != len(texts) {
+				t.Errorf("%s %s: %d rules of %d", a.Family, chain.Name, len(chain.Rules), len(texts))
+				continue
+			}
+			for n, r := range withoutDoubt(other) {
+				x, y := describe(a, chain.Rules[n]), describe(b, r)
+				_, lost := lostInJSON[texts[n]]
+				switch {
+				case x == y && !lost:
+					same++
+				case x != y && !lost:
+					t.Errorf("%s\n kernel %s\n json   %s", texts[n], x, y)
+				case x == y:
+					t.Errorf("%s is not lost", texts[n])
+				}
+			}
+		}
+	}
+	return same
+}
+
+// compareTables compares everything but rules.
+func compareTables(t *testing.T, live, read *rules.Ruleset) {
+	t.Helper()
+	if len(live.Tables) != len(read.Tables) {
+		t.Errorf("%d tables, not %d", len(read.Tables), len(live.Tables))
+		return
+	}
+	for i, a := range live.Tables {
+		b := read.Tables[i]
+		for _, s := range a.Sets {
+			if s.Anonymous {
+				continue
+			}
+			other := b.Set(s.Name)
+			if other == nil {
+				t.Errorf("%s %s has no set %s", b.Family, b.Name, s.Name)
+				continue
+			}
+			if x, y := describeSet(s), describeSet(other); x != y {
+				t.Errorf("%s set %s\n kernel %s\n json   %s", a.Family, s.Name, x, y)
+			}
+		}
+		if x, y := describeTable(a), describeTable(b); x != y {
+			t.Errorf("table %s %s\n kernel %s\n json   %s", a.Family, a.Name, x, y)
+		}
+	}
+}
+
+// describe is a rule, with the sets that have no name written out.
+func describe(t *rules.Table, r *rules.Rule) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %q %v %d %d", r.Handle, r.Comment, r.Counted, r.Packets, r.Bytes)
+	for _, e := range r.Exprs {
+		b.WriteString("\n    " + describeExpr(t, e))
+	}
+	return b.String()
+}
+
+func describeExpr(t *rules.Table, e rules.Expr) string {
+	v := reflect.Indirect(reflect.ValueOf(e))
+	var b strings.Builder
+	b.WriteString(e.Name())
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if v.Field(i).IsZero() {
+			continue
+		}
+		switch x := v.Field(i).Interface().(type) {
+		case []byte:
+			fmt.Fprintf(&b, " %s=%x", name, x)
+		case rules.Exprs:
+			for _, sub := range x {
+				fmt.Fprintf(&b, " {%s}", describeExpr(t, sub))
+			}
+		case *rules.Verdict:
+			fmt.Fprintf(&b, " %+v", *x)
+		case string:
+			if s := t.Set(x); name == "Set" && s != nil && s.Anonymous && !s.Dynamic {
+				x = describeSet(s)
+			}
+			fmt.Fprintf(&b, " %s=%s", name, x)
+		default:
+			fmt.Fprintf(&b, " %s=%v", name, x)
+		}
+	}
+	return b.String()
+}
+
+// describeSet leaves out what JSON doesn't tell: whether a set that no rule
+// changes can be changed by one.
+func describeSet(s *rules.Set) string {
+	out := *s
+	out.Elements, out.Exprs = nil, nil
+	if s.Anonymous {
+		out.Name, out.Handle = "", 0
+	}
+	const dynamic = 32 // NFT_SET_EVAL
+	out.Dynamic, out.Flags = false, out.Flags&^dynamic
+	var list []string
+	none := &rules.Table{}
+	for _, el := range s.Elements {
+		text := fmt.Sprintf("%x-%x %v %v %x %q %d %q", el.Key, el.KeyEnd, el.End, el.CatchAll, el.Data, el.Object, el.TimeoutMS, el.Comment)
+		if el.Verdict != nil {
+			text += fmt.Sprintf(" %+v", *el.Verdict)
+		}
+		for _, e := range el.Exprs {
+			text += " " + describeExpr(none, e)
+		}
+		list = append(list, text)
+	}
+	slices.Sort(list)
+	for _, e := range s.Exprs {
+		list = append(list, describeExpr(none, e))
+	}
+	return fmt.Sprintf("%+v %s", out, strings.Join(list, "\n      "))
+}
+
+// describeTable leaves out chains without names, devices of chains and flags of
+// tables, which JSON doesn't tell.
+func describeTable(t *rules.Table) string {
+	var b strings.Builder
+	fmt.Fprint(&b, t.Backend, " ", t.Handle)
+	for _, c := range t.Chains {
+		if !strings.HasPrefix(c.Name, "__chain") {
+			fmt.Fprintf(&b, "\n    %s %d %s %d %s %s", c.Name, c.Handle, c.Hook, c.Priority, c.Type, c.Policy)
+		}
+	}
+	for _, o := range t.Objects {
+		fmt.Fprintf(&b, "\n    %s %d %d %s", o.Name, o.Handle, o.Type, describeExpr(t, o.Expr))
+	}
+	for _, f := range t.Flowtables {
+		fmt.Fprintf(&b, "\n    %+v", *f)
+	}
+	return b.String()
+}

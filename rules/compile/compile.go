@@ -1,0 +1,256 @@
+// Package compile turns nft's language into what the kernel holds, as nft 1.0.6
+// does: it gives values the types and byte orders of what they are compared
+// with, adds the comparisons of protocols that a field implies, makes sets of
+// what is written in rules, and writes expressions over registers. The
+// functions name those of nft's src/evaluate.c, src/payload.c, src/intervals.c
+// and src/netlink_linearize.c whose results they have.
+//
+// # What can't be told
+//
+// Names whose meaning only the host knows (users, devices by index, marks,
+// ports that are not well-known, hours without a time zone) make the statement
+// Opaque with the reason. A device's index is not needed where its name does:
+// `iif "eth0"` becomes a comparison of iifname. What is not nft's language is a
+// [rules.SyntaxError].
+package compile
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/nft"
+	"github.com/portwhy/portwhy/rules/syntax"
+	"github.com/portwhy/portwhy/rules/words"
+)
+
+// Options is what only the host of the rules can tell. The zero value tells nothing.
+type Options struct {
+	// Interface is a device's index by its name, false if there is none. The
+	// index of lo is known without.
+	Interface func(name string) (uint32, bool)
+	// Location is the time zone of hours and dates.
+	Location *time.Location
+}
+
+// Compiler takes a ruleset, one thing at a time.
+type Compiler struct {
+	opts   Options
+	list   []*table
+	tables map[tableKey]*table
+	now    time.Time
+	// elements is how many there are in named sets.
+	elements int
+}
+
+type tableKey struct {
+	family rules.Family
+	name   string
+}
+
+// table is a table while it is compiled.
+type table struct {
+	*rules.Table
+	chains  map[string]*rules.Chain
+	sets    map[string]*set
+	order   []*set
+	numbers map[string]int // of sets and chains without names
+}
+
+// New makes a compiler of an empty ruleset.
+func New(opts Options) *Compiler {
+	return &Compiler{opts: opts, tables: map[tableKey]*table{}, now: time.Now()}
+}
+
+// Add takes a thing of the ruleset. What it is in or refers to must have come
+// before; chains only need to be there at the end. An error is a
+// *rules.SyntaxError.
+func (c *Compiler) Add(d syntax.Decl) error {
+	return catch(func() { c.add(d) })
+}
+
+func (c *Compiler) add(d syntax.Decl) {
+	switch d := d.(type) {
+	case *syntax.Table:
+		c.table(d)
+	case *syntax.Chain:
+		c.chain(d)
+	case *syntax.Rule:
+		c.rule(d)
+	case *syntax.Set:
+		c.set(d)
+	case *syntax.Elements:
+		r := c.in(d.Pos, d.Family, d.Table)
+		r.fill(r.named(d.Pos, d.Set), d.Elements)
+	case *syntax.SetMore:
+		c.setMore(d)
+	case *syntax.Object:
+		c.object(d)
+	case *syntax.Flowtable:
+		c.flowtable(d)
+	}
+}
+
+// in is the place for expressions in a table.
+func (c *Compiler) in(pos syntax.Pos, family rules.Family, name string) *rule {
+	t := c.tables[tableKey{family, name}]
+	if t == nil {
+		panic(bail{pos.Errorf("no table %s %s so far", family, name)})
+	}
+	return &rule{c: c, table: t, proto: newProtocols(family)}
+}
+
+func (c *Compiler) table(d *syntax.Table) {
+	key := tableKey{d.Family, d.Name}
+	if t := c.tables[key]; t != nil { // a block for a table that is there
+		if d.Comment != "" {
+			t.Comment = d.Comment
+		}
+		t.Flags = append(t.Flags, d.Flags...)
+		return
+	}
+	t := &table{Table: &rules.Table{Backend: rules.NFT, Family: d.Family, Name: d.Name, Handle: d.Handle, Flags: d.Flags, Comment: d.Comment},
+		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}}
+	c.tables[key] = t
+	c.list = append(c.list, t)
+}
+
+func (c *Compiler) chain(d *syntax.Chain) {
+	r := c.in(d.Pos, d.Family, d.Table)
+	if old := r.table.chains[d.Name]; old != nil {
+		if d.Hook != "" && old.Hook != "" || d.Hook == "" && d.Policy != "" && old.Hook == "" {
+			r.failf(d.Pos, "chain %s is there already", d.Name)
+		}
+		if d.Hook == "" {
+			return
+		}
+	}
+	out := &rules.Chain{Name: d.Name, Handle: d.Handle, Comment: d.Comment, Flags: d.Flags}
+	if d.Hook != "" {
+		if _, ok := words.Find(words.HookNumbers(d.Family), d.Hook); !ok && !(d.Family == rules.ARP && d.Hook == "forward") {
+			r.failf(d.Pos, "family %s has no hook %q", d.Family, d.Hook)
+		}
+		switch d.Type {
+		case "filter", "nat", "route":
+		default:
+			r.failf(d.Pos, "no chain type %q: filter, nat or route was expected", d.Type)
+		}
+		out.Hook, out.Type, out.Priority, out.Devices, out.Policy = rules.Hook(d.Hook), d.Type, d.Priority, d.Devices, "accept"
+		switch d.Policy {
+		case "", "accept":
+		case "drop":
+			out.Policy = "drop"
+		default:
+			r.failf(d.Pos, "no policy %q: accept or drop was expected", d.Policy)
+		}
+	}
+	if old := r.table.chains[d.Name]; old != nil {
+		out.Rules = old.Rules
+		*old = *out
+		return
+	}
+	r.table.addChain(out)
+}
+
+func (t *table) addChain(c *rules.Chain) {
+	t.chains[c.Name] = c
+	t.Chains = append(t.Chains, c)
+}
+
+// body makes the chain of a verdict that has its rules with it. The kernel
+// names it by a number (nft_chain_add).
+func (c *Compiler) body(t *table, v *syntax.Verdict) string {
+	t.numbers["__chain"]++
+	chain := &rules.Chain{Name: "__chain" + strconv.Itoa(t.numbers["__chain"]), Flags: []string{"binding"}}
+	t.addChain(chain)
+	for _, d := range v.Rules {
+		c.into(t, chain, d)
+	}
+	return chain.Name
+}
+
+func (c *Compiler) rule(d *syntax.Rule) {
+	t := c.in(d.Pos, d.Family, d.Table).table
+	chain := t.chains[d.Chain]
+	if chain == nil {
+		panic(bail{d.Pos.Errorf("table %s has no chain %q so far", d.Table, d.Chain)})
+	}
+	c.into(t, chain, d)
+}
+
+// into compiles a rule to the end of a chain.
+func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
+	r := &rule{c: c, table: t, proto: newProtocols(t.Family)}
+	for _, st := range d.Statements {
+		sets := len(t.order)
+		r.at = len(r.list)
+		before, proto := len(r.list), r.proto
+		err := catch(func() { r.statement(st) })
+		if err == nil {
+			continue
+		}
+		u := asUnsure(err)
+		if u == nil {
+			panic(bail{err})
+		}
+		// What the statement began is taken back.
+		r.list, r.proto, r.depth, r.elements = r.list[:min(before, len(r.list))], proto, 0, nil
+		t.drop(sets)
+		r.opaque(u)
+	}
+	g := &emitter{}
+	for _, s := range reduce(t.Family, r.list) {
+		g.statement(s)
+	}
+	out := &rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: g.exprs, Comment: d.Comment, Line: d.Line, File: d.File}
+	for _, e := range out.Exprs {
+		if n, ok := e.(*rules.Counter); ok {
+			out.Counted, out.Packets, out.Bytes = true, n.Packets, n.Bytes
+		}
+	}
+	chain.Rules = append(chain.Rules, out)
+}
+
+// drop forgets the sets from the n-th on, which a statement made that is given up.
+func (t *table) drop(n int) {
+	for _, s := range t.order[n:] {
+		delete(t.sets, s.Name)
+	}
+	t.order, t.Sets = t.order[:n], t.Sets[:n]
+	t.numbers = map[string]int{"__chain": t.numbers["__chain"]}
+}
+
+// statement writes a statement, or says that it can't.
+func (g *emitter) statement(s *statement) {
+	before, free := len(g.exprs), g.free
+	err := catch(func() {
+		if s.match != nil {
+			g.relation(s.match)
+		} else {
+			s.emit(g)
+		}
+	})
+	if err == nil {
+		return
+	}
+	u := asUnsure(err)
+	if u == nil {
+		panic(bail{err})
+	}
+	g.exprs, g.free = append(g.exprs[:before], &rules.Opaque{Kind: u.kind, Why: u.why}), free
+}
+
+// Ruleset is what was added.
+func (c *Compiler) Ruleset() *rules.Ruleset {
+	out := &rules.Ruleset{}
+	for _, t := range c.list {
+		for _, s := range t.order {
+			s.finish()
+		}
+		if nft.MadeByIptables(t.Table) {
+			t.Backend = rules.IptablesNFT
+		}
+		out.Tables = append(out.Tables, t.Table)
+	}
+	return out
+}

@@ -1,0 +1,201 @@
+package compile
+
+import (
+	"slices"
+
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/words"
+)
+
+// maxElements is how many elements a ruleset can have in named sets: beyond
+// them a set's elements are not known. It bounds the memory that a file takes.
+const maxElements = 1 << 20
+
+// border is a range of keys of an interval set. more is what belongs to it, nil
+// if nothing does.
+type border struct {
+	from, to num
+	more     *rules.Element
+}
+
+// take adds an element to a named set.
+func (s *set) take(i item) {
+	if !s.Interval || s.Concat || i.key.kind == wildcard {
+		s.Elements = append(s.Elements, s.element(i))
+		return
+	}
+	s.borders = append(s.borders, s.border(i))
+}
+
+func (s *set) border(i item) border {
+	b := border{}
+	b.from, b.to = i.key.bounds()
+	if i.data != nil || i.object != "" || i.elem != nil || len(i.exprs) > 0 {
+		el := s.with(i)
+		b.more = &el
+	}
+	return b
+}
+
+// forget gives up the elements.
+func (s *set) forget(why string) {
+	s.unknown = why
+	s.Elements, s.borders, s.items = nil, nil, nil
+}
+
+// finish turns what a set was given into elements as the kernel has them.
+func (s *set) finish() {
+	if s.unknown != "" {
+		s.Known, s.Count = false, -1
+		if s.ranges {
+			s.DataLen *= 2
+		}
+		return
+	}
+	if s.Anonymous {
+		s.KeyLen = keyBytes(s.key)
+		if s.Concat {
+			s.Fields = fieldBytes(s.key)
+		}
+		s.Size = uint32(len(s.items))
+		for _, i := range s.items {
+			s.take(i)
+		}
+		s.items = nil
+	}
+	if s.Interval && !s.Concat {
+		s.intervals()
+	}
+	for i := range s.Elements {
+		el := &s.Elements[i]
+		if len(el.Exprs) == 0 && !el.End {
+			el.Exprs = s.Exprs
+		}
+		if s.ranges && len(el.Data) == s.DataLen {
+			el.Data = append(el.Data[:len(el.Data):len(el.Data)], el.Data...)
+		}
+	}
+	if s.ranges {
+		s.DataLen *= 2
+	}
+	if s.Constant && !s.Anonymous {
+		s.Size = uint32(len(s.Elements))
+	}
+	s.Known, s.Count = true, len(s.Elements)
+}
+
+// element is an item of a set that has no borders.
+func (s *set) element(i item) rules.Element {
+	el := s.with(i)
+	switch {
+	case i.key.kind == wildcard:
+		el.CatchAll = true
+	case s.Concat:
+		el.Key, el.KeyEnd = i.key.exportBounds()
+	default:
+		el.Key = i.key.export()
+	}
+	return el
+}
+
+// with is what belongs to an item's key.
+func (s *set) with(i item) rules.Element {
+	el := rules.Element{Object: i.object, Exprs: i.exprs}
+	if i.elem != nil {
+		el.TimeoutMS, el.ExpiresMS, el.Comment = i.elem.TimeoutMS, i.elem.ExpiresMS, i.elem.Comment
+	}
+	if d := i.data; d != nil {
+		if d.kind == verdict {
+			el.Verdict = d.verdict
+		} else {
+			el.Data = exportValue(d)
+		}
+	}
+	return el
+}
+
+// exportValue is the value of an element: of a range, the first and the last.
+func exportValue(d *node) []byte {
+	if d.single() {
+		return d.export()
+	}
+	fields := []*node{d}
+	if d.kind == concat {
+		fields = d.parts
+	}
+	var first, last []byte
+	for _, p := range fields {
+		from, to := p.bounds()
+		first = append(first, padded(from.export(p.order, p.bytes()))...)
+		last = append(last, padded(to.export(p.order, p.bytes()))...)
+	}
+	return append(first, last...)
+}
+
+// intervals makes the borders of ranges (set_to_intervals): each range's first
+// key, and as its end the first one behind it. One at zero is the end of
+// nothing, for what lies in front of the first range.
+func (s *set) intervals() {
+	list := s.borders
+	slices.SortStableFunc(list, func(a, b border) int { return a.from.cmp(b.from) })
+	if s.autoMerge && !s.Map {
+		merged := merge(list)
+		s.Size -= min(s.Size, uint32(len(list)-len(merged)))
+		list = merged
+	}
+	if s.Anonymous { // nft counts the ranges, and then what they become
+		s.Size += uint32(len(list))
+		if len(list) > 0 && list[0].from != (num{}) {
+			s.Size++
+		}
+	}
+	size := keyBytes(s.key)
+	all := ones(s.key.bits)
+	out := make([]rules.Element, 0, 2*len(list)+1+len(s.Elements))
+	keys := make([]byte, 0, cap(out)*size)
+	export := func(n num) []byte {
+		at := len(keys)
+		keys = n.appendTo(keys, words.Network, size)
+		return keys[at:len(keys):len(keys)]
+	}
+	for n, b := range list {
+		if n == 0 && b.from != (num{}) {
+			out = append(out, rules.Element{Key: export(num{}), End: true})
+		}
+		var el rules.Element
+		if b.more != nil {
+			el = *b.more
+		}
+		el.Key = export(b.from)
+		out = append(out, el)
+		if b.to == all {
+			continue
+		}
+		next := b.to.next()
+		if s.Anonymous && n+1 < len(list) && list[n+1].from == next {
+			continue // the next range's start ends this one
+		}
+		out = append(out, rules.Element{Key: export(next), End: true})
+	}
+	s.Elements = append(out, s.Elements...)
+	s.borders = nil
+}
+
+// merge joins ranges that overlap or follow each other (setelem_automerge).
+func merge(list []border) []border {
+	var out []border
+	for _, b := range list {
+		if n := len(out); n > 0 {
+			last := &out[n-1]
+			if b.to.cmp(last.to) <= 0 {
+				continue
+			}
+			if b.from.cmp(last.to) <= 0 || b.from == last.to.next() {
+				last.to = b.to
+				continue
+			}
+		}
+		out = append(out, b)
+	}
+	return out
+}

@@ -1,0 +1,110 @@
+package compile
+
+import (
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/syntax"
+	"github.com/portwhy/portwhy/rules/words"
+)
+
+// set declares a named set.
+func (c *Compiler) set(d *syntax.Set) {
+	r := c.in(d.Pos, d.Family, d.Table)
+	if r.table.sets[d.Name] != nil {
+		r.failf(d.Pos, "set %s is there already", d.Name)
+	}
+	s := &set{Set: &rules.Set{Name: d.Name, Handle: d.Handle, Size: d.Size, TimeoutMS: d.TimeoutMS, Comment: d.Comment}, autoMerge: d.AutoMerge}
+	known := append([]words.Symbol{}, words.SetFlags...)
+	s.flag(r.flags(d.Pos, d.Flags, known))
+	if d.TimeoutMS > 0 {
+		s.flag(setTimeout)
+	}
+	r.setTypes(s, d)
+	for _, st := range d.Statements {
+		s.Exprs = append(s.Exprs, r.stateful(st))
+	}
+	if len(d.Statements) > 1 {
+		s.flag(setExpr)
+	}
+	r.table.add(s)
+	r.fill(s, d.Elements)
+}
+
+// fill adds elements to a set. If one can't be told, none of the set are known.
+func (r *rule) fill(s *set, list []syntax.Expr) {
+	if s.unknown != "" {
+		return
+	}
+	r.elements = s
+	for _, e := range list {
+		r.ctx = context{typ: s.key.typ, order: s.key.order, bits: s.key.bits}
+		if s.key.kind == concat {
+			r.ctx = context{bits: s.key.bits, key: s.key}
+		}
+		err := catch(func() {
+			it := r.item(e)
+			if s.Interval && !s.Concat {
+				it.key = asSpan(it.key)
+			} else if !s.Interval && !it.key.single() && it.key.kind != wildcard {
+				r.failf(e.Position(), "a range in a set without the flag interval")
+			}
+			s.take(it)
+		})
+		if u := asUnsure(err); u != nil {
+			s.forget(u.why)
+			return
+		}
+		if err != nil {
+			panic(bail{err})
+		}
+		if r.c.elements++; r.c.elements > maxElements {
+			s.forget("the ruleset has too many elements to keep them")
+			return
+		}
+	}
+}
+
+// setMore takes what is said of a set behind its elements.
+func (c *Compiler) setMore(d *syntax.SetMore) {
+	r := c.in(d.Pos, d.Family, d.Table)
+	s := r.named(d.Pos, d.Set)
+	for _, st := range d.Statements {
+		s.Exprs = append(s.Exprs, r.stateful(st))
+	}
+	if len(d.Statements) > 1 {
+		s.flag(setExpr)
+	}
+	s.autoMerge = s.autoMerge || d.AutoMerge
+	if d.Unknown != "" {
+		s.forget(d.Unknown)
+	}
+}
+
+func (c *Compiler) object(d *syntax.Object) {
+	r := c.in(d.Pos, d.Family, d.Table)
+	kinds := append([]words.Symbol{{Name: "connlimit", Value: 5}, {Name: "tunnel", Value: 6}}, words.ObjectTypes...)
+	kind, ok := words.Find(kinds, d.Kind)
+	if !ok {
+		r.failf(d.Pos, "no kind of object %q", d.Kind)
+	}
+	out := &rules.Object{Name: d.Name, Handle: d.Handle, Type: uint32(kind)}
+	switch v := d.Value.(type) {
+	case *syntax.Counter, *syntax.Quota, *syntax.Limit, *syntax.ConnLimit:
+		out.Expr = r.stateful(v)
+	case *syntax.Synproxy:
+		out.Expr = r.synproxy(v)
+	default:
+		// What these do is not modelled, and neither are their settings.
+		out.Expr = &rules.Opaque{Kind: d.Kind, Why: "the expression is not known"}
+	}
+	r.table.Objects = append(r.table.Objects, out)
+}
+
+func (c *Compiler) flowtable(d *syntax.Flowtable) {
+	r := c.in(d.Pos, d.Family, d.Table)
+	out := &rules.Flowtable{Name: d.Name, Handle: d.Handle, Priority: d.Priority, Devices: d.Devices,
+		Flags: r.flags(d.Pos, d.Flags, []words.Symbol{{Name: "offload", Value: 1}})}
+	if d.Counter {
+		out.Flags |= 2 // NFT_FLOWTABLE_COUNTER
+	}
+	r.table.Flowtables = append(r.table.Flowtables, out)
+}
