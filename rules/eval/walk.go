@@ -51,6 +51,7 @@ type walk struct {
 	queues   int    // how many queues the packet may go to
 	changed  bool   // the rule has changed the packet, a mark or the like
 	mapped   bool   // the rule has made a NAT mapping
+	scratch  probe  // of quick
 }
 
 // blame is an expression that can't be decided, and why.
@@ -148,8 +149,12 @@ func (w *walk) one() rules.VerdictKind {
 	w.changed, w.mapped = false, false
 	exprs := w.rule.Exprs
 	for i, e := range exprs {
-		w.rest = exprs[i+1:]
-		if v := w.expr(e); v != rules.Continue {
+		v, ok := w.quick(e)
+		if !ok {
+			w.rest = exprs[i+1:]
+			v = w.expr(e)
+		}
+		if v != rules.Continue {
 			return v
 		}
 	}
