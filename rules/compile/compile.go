@@ -41,6 +41,8 @@ type Compiler struct {
 	now    time.Time
 	// elements is how many there are in named sets.
 	elements int
+	// worked is how many rules commands have looked at or moved.
+	worked int
 }
 
 type tableKey struct {
@@ -55,6 +57,7 @@ type table struct {
 	sets    map[string]*set
 	order   []*set
 	numbers map[string]int // of sets and chains without names
+	stale   bool           // rules were taken away, and sets of theirs are still there
 }
 
 // New makes a compiler of an empty ruleset.
@@ -122,6 +125,9 @@ func (c *Compiler) chain(d *syntax.Chain) {
 			r.failf(d.Pos, "chain %s is there already", d.Name)
 		}
 		if d.Hook == "" {
+			if d.Policy != "" {
+				old.Policy = d.Policy
+			}
 			return
 		}
 	}
@@ -244,8 +250,14 @@ func (g *emitter) statement(s *statement) {
 func (c *Compiler) Ruleset() *rules.Ruleset {
 	out := &rules.Ruleset{}
 	for _, t := range c.list {
+		t.sweep()
 		for _, s := range t.order {
 			s.finish()
+		}
+		for _, chain := range t.Chains {
+			for i, r := range chain.Rules {
+				r.Number = i + 1
+			}
 		}
 		if nft.MadeByIptables(t.Table) {
 			t.Backend = rules.IptablesNFT

@@ -192,7 +192,10 @@ func (r *rule) ctKey(e *syntax.CT) (*words.Key, int8) {
 		if !ok {
 			r.failf(e.Pos, "no direction %q: original or reply was expected", e.Dir)
 		}
-		dir = int8(v)
+		// The kernel tells no direction of a protocol (nft_ct_get_dump).
+		if k.Number != ctL3Proto && k.Number != ctProtocol {
+			dir = int8(v)
+		}
 	}
 	return k, dir
 }
