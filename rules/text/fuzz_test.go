@@ -53,7 +53,7 @@ func (r *random) verdict() *rules.Verdict {
 func (r *random) expr(depth int) rules.Expr {
 	set := []string{"s", "m", "v", "none"}[r.byte()%4]
 	family := rules.Family(r.byte() % 12)
-	switch r.byte() % 34 {
+	switch r.byte() % 38 {
 	case 0:
 		if r.bool() {
 			return &rules.Immediate{Verdict: r.verdict()}
@@ -124,6 +124,14 @@ func (r *random) expr(depth int) rules.Expr {
 		return &rules.ObjRef{Object: "o\n", Type: r.u32()}
 	case 32:
 		return &rules.XFRM{Dest: r.reg(), Key: r.u32(), SPNum: r.u32(), Dir: r.byte()}
+	case 33:
+		return &rules.IPTables{Src: r.data(), SrcMask: r.data(), Dst: r.data(), DstMask: r.data(), In: "e\x1b+", Out: "\u202e", Proto: uint16(r.u32()), Flags: r.byte(), Inv: r.byte()}
+	case 34:
+		return &rules.Match{Ext: []string{"tcp", "comment", "m\x1b", "conntrack"}[r.byte()%4], Rev: r.byte() % 4, Data: r.data()}
+	case 35:
+		return &rules.Target{Ext: []string{"LOG", "t\n", "DNAT"}[r.byte()%3], Rev: r.byte() % 3, Data: r.data()}
+	case 36:
+		return &rules.Opaque{Kind: "match:x\n", Data: r.data()}
 	}
 	return &rules.Opaque{Kind: "last\x00", Why: "no\nword", Data: r.data()}
 }

@@ -8,6 +8,10 @@ import (
 // table writes the table as its tool lists it.
 func (w *writer) table() {
 	t := w.p.t
+	if iptables(t) {
+		w.savedTable()
+		return
+	}
 	w.str("table " + t.Family.String() + " ")
 	w.name(t.Name)
 	w.str(" {\n")

@@ -8,6 +8,10 @@
 // can't be folded back is written in brackets as the kernel has it, and a field
 // that has no name as @base,offset,length. Nothing is dropped.
 //
+// Rules of iptables are already in its words (iptables.go), or for iptables on
+// nftables are brought back into them (iptablesnft.go); bytes are written of what
+// package xt doesn't know.
+//
 // Where nft is wrong, the text is right and differs: nft writes a range for two
 // comparisons that follow each other even if they are of different things.
 package text
@@ -27,6 +31,9 @@ type Printer struct {
 	Location *time.Location
 	// Now tells whether it is summer time; the current time if zero.
 	Now time.Time
+	// Counters writes what iptables' rules have counted before each rule of a
+	// table, as iptables-save -c does.
+	Counters bool
 }
 
 // Rule is a rule as its tool prints it.
@@ -71,6 +78,9 @@ func (p *Printer) Ruleset(s *rules.Ruleset) string {
 	w := &writer{}
 	for _, t := range s.Tables {
 		w.p = p.of(t, true)
+		if iptables(t) {
+			w.title()
+		}
 		w.table()
 	}
 	return string(w.buf)
@@ -137,7 +147,19 @@ func bound(c *rules.Chain) bool {
 	return false
 }
 
+// iptables says whether a table is written as iptables-save does.
+func iptables(t *rules.Table) bool {
+	return t.Backend == rules.IptablesLegacy || t.Backend == rules.IptablesNFT
+}
+
 func (w *writer) rule(c *rules.Chain, r *rules.Rule) {
+	if !iptables(w.p.t) || !w.saved(c, r) {
+		w.native(r)
+	}
+}
+
+// native writes a rule as nft does.
+func (w *writer) native(r *rules.Rule) {
 	rd := &reader{p: w.p}
 	for _, e := range r.Exprs {
 		rd.read(e)

@@ -23,6 +23,7 @@ type writer struct {
 	opened []*rules.Chain
 	// stateless leaves out what counters have counted.
 	stateless bool
+	back      translation
 }
 
 func (w *writer) str(s string)                 { w.buf = append(w.buf, s...) }

@@ -186,21 +186,30 @@ func stringOf(at, size int, quote bool) value {
 			return "", false
 		}
 		if quote {
-			return quoteWord(s), true
+			return Quote(s), true
 		}
 		return s, s != "" && !strings.ContainsAny(s, " \t\"'\\")
 	}}
 }
 
-// quoteWord is xtables_save_string of libxtables.
-func quoteWord(s string) string {
-	plain := func(c rune) bool {
-		return c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+// Quote is a string as iptables-save writes it: between quotes unless it is only
+// letters, digits, - and _ (xtables_save_string of libxtables).
+func Quote(s string) string {
+	plain := s != ""
+	quoted := make([]byte, 1, len(s)+2)
+	quoted[0] = '"'
+	for i := range len(s) {
+		c := s[i]
+		plain = plain && (c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+		if c == '"' || c == '\\' || c == '\'' {
+			quoted = append(quoted, '\\')
+		}
+		quoted = append(quoted, c)
 	}
-	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0 {
+	if plain {
 		return s
 	}
-	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`, `'`, `\'`).Replace(s) + `"`
+	return string(append(quoted, '"'))
 }
 
 // name is a word for a number.
