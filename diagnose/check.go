@@ -56,6 +56,9 @@ type Flow struct {
 	Watch bool
 	// Impatient: the listener is known not to take a connection soon.
 	Impatient bool
+	// Firewall is what the rules do with the flow's packets; nil: they were not
+	// evaluated.
+	Firewall *Filtered
 	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.
 	Attempt     *host.Attempt
 	BindAttempt *host.BindAttempt
@@ -69,6 +72,25 @@ type Flow struct {
 	bind     bool
 	led      bool // connected, and NAT may have led it to another listener
 	unread   bool // predicted to work, but for a firewall that was not read
+}
+
+// Filtered is what the firewall's rules make of a flow.
+type Filtered struct {
+	// Unknown is why it can't be told; empty: it was told.
+	Unknown string
+	// Destination is where NAT leads the flow, if it does; Away: to another host.
+	Destination netip.AddrPort
+	Away        bool
+	// By is the rule that leads there.
+	By *Culprit
+}
+
+// Reached is where the flow's packets go: its destination, or where NAT leads.
+func (f *Flow) Reached() netip.AddrPort {
+	if f.Firewall != nil && f.Firewall.Destination.IsValid() {
+		return f.Firewall.Destination
+	}
+	return f.Destination
 }
 
 // Addr returns the destination without its port.
@@ -119,6 +141,9 @@ type Pass struct {
 
 // OK says that the flow passes here.
 func (p *Pass) OK(format string, args ...any) { p.say(ResultPass, format, args...) }
+
+// Rewrite says that the flow goes on to another destination.
+func (p *Pass) Rewrite(format string, args ...any) { p.say(ResultRewrite, format, args...) }
 
 // Skip says that the check does not concern this flow.
 func (p *Pass) Skip(format string, args ...any) { p.say(ResultSkip, format, args...) }

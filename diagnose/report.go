@@ -217,6 +217,16 @@ type Culprit struct {
 	Line int    `json:"line,omitempty"`
 	Text string `json:"text,omitempty"`
 
+	// Of a rule or policy.
+	Backend string  `json:"backend,omitempty"` // nft, iptables-nft, iptables-legacy
+	Family  string  `json:"family,omitempty"`
+	Table   string  `json:"table,omitempty"`
+	Chain   string  `json:"chain,omitempty"`
+	Handle  *uint64 `json:"handle,omitempty"`
+	Number  *int    `json:"number,omitempty"`
+	Set     string  `json:"set,omitempty"`
+	Manager string  `json:"manager,omitempty"` // ufw, firewalld, docker, …, unknown
+
 	Program string `json:"program,omitempty"`
 	ID      uint32 `json:"id,omitempty"`
 	Attach  string `json:"attach,omitempty"`

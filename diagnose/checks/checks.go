@@ -20,9 +20,9 @@ func All() []*diagnose.Check {
 func connectChecks() []*diagnose.Check {
 	return []*diagnose.Check{
 		name, nameAfter, proxyEnv,
-		route, transform, ephemeral,
+		route, transform, ephemeral, firewallOut,
 		link, vpn, neighbour,
-		bpf, bpfAfter, qdisc, rpFilter,
+		bpf, bpfAfter, qdisc, rpFilter, firewallIn,
 		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter,
 		remote,
 		backend, peers, protocol,

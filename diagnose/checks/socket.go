@@ -14,7 +14,7 @@ var socket = &diagnose.Check{
 	ID: "socket", Doc: "which listening socket the kernel gives the connection to, if any",
 	Codes: []string{"no-listener", "listener-other-address", "listener-other-family", "listener-v6only", "listener-on-device",
 		"listener-address-gone", "listener-other-netns", "port-not-published", "listener-other-port", "listener-unix-only", "config-not-applied",
-		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload"},
+		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload", "nat-dead-target", "nat-not-for-local"},
 	For: diagnose.AskConnect, Behind: true,
 	Run: runSocket,
 }
@@ -25,17 +25,26 @@ func runSocket(p *diagnose.Pass) error {
 		p.Skip("the listener is not on this host")
 		return nil
 	}
-	all, err := p.Host.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: f.Port(), States: listening(f.Network)})
+	if f.Firewall != nil && f.Firewall.Away {
+		p.Skip("NAT leads it to %s, which is not this host", f.Firewall.Destination)
+		return nil
+	}
+	to := f.Reached()
+	all, err := p.Host.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
 	if err != nil {
 		return err
 	}
 	inbound := inboundDevice(p)
-	if best := lookup(all, reached(f.Addr()), inbound); best != nil {
+	if best := lookup(all, reached(to.Addr()), inbound); best != nil {
 		f.Listener = best
 		c, who := socketCulprit(p, *best)
 		p.Serve(c)
 		p.OK("%s listens on %s", who, socketAddress(*best))
 		p.Trace("%s", socketEvidence(*best).Value)
+		return nil
+	}
+	if to != f.Destination {
+		p.Stop(deadTarget(f))
 		return nil
 	}
 	if c := mismatched(p, all); c != nil {
@@ -189,7 +198,7 @@ func withoutDevice(s host.Socket) host.Socket {
 func absent(p *diagnose.Pass) (*diagnose.Cause, error) {
 	f := p.Flow
 	evidence := []diagnose.Evidence{{Source: "sock_diag", What: fmt.Sprintf("%s sockets with local port %d", f.Network, f.Port()), Value: "none listens"}}
-	for _, find := range []func(*diagnose.Pass) *diagnose.Cause{claimed, published, otherNamespace, belongsElsewhere, claimedUnmanaged} {
+	for _, find := range []func(*diagnose.Pass) *diagnose.Cause{notForLocal, claimed, published, otherNamespace, belongsElsewhere, claimedUnmanaged} {
 		if c := find(p); c != nil {
 			c.Outcome = diagnose.Refused
 			c.Evidence = append(evidence, c.Evidence...)

@@ -31,6 +31,10 @@ type Trace struct {
 	Steps   []Step     `json:"steps"`
 	Packet  PacketLeft `json:"packet"`
 	Unknown []Doubt    `json:"unknown"`
+
+	state   uint32       // of conntrack, at the end
+	decided *rules.Rule  // nil for a policy
+	chain   *rules.Chain // that decided
 }
 
 // Rule says which rule, in which chain.
@@ -49,7 +53,11 @@ type Rule struct {
 // Decider is the rule or policy that gave the verdict.
 type Decider struct {
 	Rule
-	Policy bool `json:"policy"`
+	Policy   bool       `json:"policy"`
+	Hook     rules.Hook `json:"hook"`
+	Priority int32      `json:"priority"`
+	// Set is the set, map or ipset that the rule looks the packet up in.
+	Set string `json:"set,omitempty"`
 }
 
 // Step is one rule that had a say, or a policy.
@@ -61,6 +69,8 @@ type Step struct {
 	// Skipped is how many rules of the chain stand between the last step in it and
 	// this one: they don't match.
 	Skipped int `json:"skipped"`
+
+	aboutPort bool
 }
 
 // PacketLeft is the packet as it leaves. What is not known is null.
@@ -70,6 +80,7 @@ type PacketLeft struct {
 	Dst   *netip.Addr `json:"dst"`
 	Dport *uint16     `json:"dport"`
 	Mark  uint32      `json:"mark"`
+	Way   string      `json:"way"` // that it took in the end
 }
 
 // Doubt is what could not be decided.
@@ -81,6 +92,7 @@ type Doubt struct {
 
 // Tracer asks one ruleset about packets.
 type Tracer struct {
+	set     *rules.Ruleset
 	machine *eval.Machine
 	facts   eval.Host
 	printer *text.Printer
@@ -90,7 +102,7 @@ type Tracer struct {
 // NewTracer prepares a ruleset. The facts may be zero: what rules ask of the
 // host is then not known.
 func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, version string) *Tracer {
-	return &Tracer{eval.Compile(set, facts), facts, printer, diagnose.Tool{Name: "portwhy", Version: version}}
+	return &Tracer{set, eval.Compile(set, facts), facts, printer, diagnose.Tool{Name: "portwhy", Version: version}}
 }
 
 // Trace takes a packet through the firewall. An error is one in what was asked.
@@ -143,9 +155,12 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 		doc.Unknown = append(doc.Unknown, doubt)
 	}
 	if r.Decided != nil {
-		doc.DecidedBy = &Decider{t.rule(r.Decided.Table, r.Decided.Chain, r.Decided.Rule), r.Decided.Rule == nil}
+		by := r.Decided
+		doc.DecidedBy = &Decider{t.rule(by.Table, by.Chain, by.Rule), by.Rule == nil, by.Hook, by.Priority, setOf(by)}
+		doc.decided, doc.chain = by.Rule, by.Chain
 	}
-	doc.Packet = left(r.Packet)
+	doc.Packet, doc.state = left(r.Packet), r.State
+	doc.Packet.Way = string(r.Way)
 	switch r.Verdict {
 	case eval.Accept:
 		doc.Verdict, doc.ClientSees = "accept", "passes"
@@ -189,10 +204,10 @@ func (t *Tracer) steps(r eval.Result) []Step {
 				skipped++
 				continue
 			}
-			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped})
+			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped, aboutPort(rule)})
 			skipped = 0
 		}
-		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped})
+		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped, s.Rule != nil && aboutPort(s.Rule)})
 		switch s.Effect {
 		case "continue", "set", "jump", "nat", "unknown":
 			last[s.Chain] = end + 1
@@ -220,6 +235,26 @@ func (t *Tracer) rule(table *rules.Table, c *rules.Chain, r *rules.Rule) Rule {
 		d.Handle = &handle
 	}
 	return d
+}
+
+// setOf names the set that a rule asks.
+func setOf(s *eval.Step) string {
+	if s.Rule == nil {
+		return ""
+	}
+	for _, e := range s.Rule.Exprs {
+		switch e := e.(type) {
+		case *rules.Lookup:
+			if set := s.Table.Set(e.Set); set != nil && !set.Anonymous {
+				return set.Name
+			}
+		case *rules.Match:
+			if e.Ext == "set" && len(e.Sets) > 0 {
+				return e.Sets[0]
+			}
+		}
+	}
+	return ""
 }
 
 // left is the packet at its end.

@@ -66,7 +66,13 @@ type Result struct {
 	Packet *Packet
 	// Way is the way that it took.
 	Way Way
+	// State is the packet's conntrack state at the end: a bit of NF_CT_STATE_*, 0
+	// where conntrack has not seen it, and on different ways [Mixed].
+	State uint32
 }
+
+// Mixed is a state that is not the same on all ways.
+const Mixed uint32 = 1 << 31
 
 // waysMax bounds how many ways are followed; beyond, the answer is Unknown.
 const waysMax = 4096
@@ -114,7 +120,7 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 		w := walk{m: m, packet: p.copy(), choices: choices, verdict: Accept}
 		run(&w)
 		if way == 0 {
-			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way}
+			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state}
 		} else {
 			result.join(&w)
 		}
@@ -159,6 +165,9 @@ func (r *Result) join(w *walk) {
 	}
 	if r.Way != w.way {
 		r.Way = ""
+	}
+	if r.State != w.flow.state {
+		r.State = Mixed
 	}
 }
 

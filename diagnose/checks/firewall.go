@@ -1,0 +1,339 @@
+package checks
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
+	ruletext "github.com/portwhy/portwhy/rules/text"
+)
+
+var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
+	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread"}
+
+// A flow from this host meets the rules before it needs a link or a neighbour,
+// one from elsewhere behind what its device does.
+var (
+	firewallOut = &diagnose.Check{
+		ID: "firewall", Doc: "what the firewall's rules do with the packet and with the answer",
+		Codes: firewallCodes, For: diagnose.AskConnect,
+		Run: func(p *diagnose.Pass) error { return runFirewall(p, !p.Flow.From.IsValid()) },
+	}
+	firewallIn = &diagnose.Check{
+		ID: "firewall-in", Doc: "what the firewall's rules do with a packet from outside and with the answer",
+		Codes: firewallCodes, For: diagnose.AskConnect,
+		Run: func(p *diagnose.Pass) error { return runFirewall(p, p.Flow.From.IsValid()) },
+	}
+)
+
+func runFirewall(p *diagnose.Pass, concerned bool) error {
+	f := p.Flow
+	switch {
+	case !concerned:
+		p.Skip("another station asks the rules")
+		return nil
+	case f.Network == "unix" || !f.Destination.IsValid():
+		p.Skip("no packet")
+		return nil
+	case f.Blocked() || f.From.IsValid() && !f.Local:
+		p.Skip("no packet gets so far")
+		return nil
+	}
+	fw, err := p.Host.Firewall(p.Ctx)
+	if err != nil {
+		return err
+	}
+	if len(fw.Limits) > 0 {
+		p.Unknown(fw.Limits[0])
+		return nil
+	}
+	if len(fw.Rules.Tables) == 0 {
+		f.Firewall = &diagnose.Filtered{}
+		p.OK("there are no rules")
+		return nil
+	}
+	packet, ok := packetOf(p)
+	if !ok {
+		p.Unknown(host.Limit{What: "what the firewall does", Why: "the packet's source is not known", Needs: "a route"})
+		return nil
+	}
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), printer(p), "")
+	look, err := tracer.LookFrom(packet, clientPorts(p))
+	if err != nil {
+		return err
+	}
+	f.Firewall = &diagnose.Filtered{}
+	for _, s := range look.There.Steps {
+		p.Trace("%s %s: %s (%s)", s.Hook, s.Where(), s.Text, s.Effect)
+	}
+	switch look.There.Verdict {
+	case "accept":
+		judgeAccepted(p, look)
+	case "drop", "reject":
+		if look.There.DecidedBy == nil {
+			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
+			if look.There.Reason != "" {
+				f.Firewall.Unknown = look.There.Reason
+			}
+			p.Unknown(host.Limit{What: "which rule stops the packet", Why: f.Firewall.Unknown, Needs: "reading the rules: portwhy rules"})
+			return nil
+		}
+		p.Stop(blockedBy(f, tracer, look.There))
+	default:
+		undecided(p, look.There)
+	}
+	return nil
+}
+
+// clientPorts stand for the source ports that a client may get: the ends and the
+// middle of the range that the kernel hands out, here or at a far end of its kind.
+func clientPorts(p *diagnose.Pass) []uint16 {
+	low, high := uint16(32768), uint16(60999)
+	if s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.ip_local_port_range"); err == nil && !p.Flow.From.IsValid() {
+		var a, b uint16
+		if n, _ := fmt.Sscan(s.Value, &a, &b); n == 2 && 0 < a && a <= b {
+			low, high = a, b
+		}
+	}
+	return []uint16{low, low + (high-low)/2, high}
+}
+
+// printer writes rules with the names of this host's devices.
+func printer(p *diagnose.Pass) *ruletext.Printer {
+	names := map[uint32]string{}
+	if links, err := p.Host.Links(p.Ctx); err == nil {
+		for _, l := range links {
+			names[uint32(l.Index)] = l.Name
+		}
+	}
+	return &ruletext.Printer{Interface: func(index uint32) string { return names[index] }}
+}
+
+// packetOf is the flow's first packet.
+func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
+	f := p.Flow
+	dst := reached(f.Addr()).WithZone("").Unmap()
+	packet := firewall.Packet{Proto: f.Network, Dst: netip.AddrPortFrom(dst, f.Port()).String()}
+	switch {
+	case f.From.IsValid():
+		packet.Src, packet.IIF, packet.Way = f.From.WithZone("").String(), f.Inbound, "in"
+		return packet, true
+	case f.Local:
+		packet.Way = "local"
+	default:
+		packet.Way, packet.OIF = "out", f.Route.Device
+	}
+	source := f.Source
+	if !source.IsValid() && f.Local {
+		source = dst
+	}
+	packet.UID = firewall.Number(strconv.FormatUint(uint64(p.Info.UID), 10))
+	packet.Src = source.WithZone("").Unmap().String()
+	return packet, source.IsValid()
+}
+
+// judgeAccepted: the first packet gets through; where to, and does the answer?
+func judgeAccepted(p *diagnose.Pass, look *firewall.Look) {
+	f := p.Flow
+	if to, changed := look.There.Rewritten(); changed {
+		f.Firewall.Destination = to
+		f.Firewall.Away = f.Local && look.There.Packet.Way != "in" && look.There.Packet.Way != "local"
+		f.Firewall.By = mapper(look.There)
+		p.Rewrite("%s (%s) leads %s to %s", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to)
+	} else if look.There.Packet.Dst == nil {
+		f.Firewall.Unknown = "NAT rewrites the destination to what can't be told"
+		p.Unknown(host.Limit{What: "where NAT leads " + f.String(), Why: "the rule doesn't tell", Needs: "reading it: portwhy rules"})
+		return
+	}
+	switch back := look.Back; {
+	case back == nil:
+		if f.Firewall.Destination.IsValid() {
+			return
+		}
+		f.Firewall.Unknown = look.BackUnknown
+		p.Unknown(host.Limit{What: "what the firewall does with the answer from " + f.String(), Why: look.BackUnknown, Needs: "a look at the rules: portwhy rules"})
+	case back.Verdict == "accept":
+		p.OK("the rules let the packet and the answer pass")
+	case (back.Verdict == "drop" || back.Verdict == "reject") && back.DecidedBy != nil:
+		c := stoppedBy(back)
+		c.Code, c.Outcome = "firewall-reply-blocked", diagnose.Timeout
+		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
+		p.Stop(c)
+	default:
+		undecided(p, back)
+	}
+}
+
+// undecided leaves the verdict open, with the reasons.
+func undecided(p *diagnose.Pass, t *firewall.Trace) {
+	why := "what the rules do is not known"
+	if len(t.Unknown) > 0 {
+		u := t.Unknown[0]
+		why = u.Expression + ": " + u.Why
+		if u.Rule != nil {
+			why = fmt.Sprintf("%s in %s: %s", u.Expression, u.Rule.Where(), u.Why)
+		}
+	}
+	if t.Verdict == "queue" {
+		why = "a rule hands the packet to a program, which decides"
+	}
+	p.Flow.Firewall.Unknown = why
+	p.Unknown(host.Limit{What: "what the firewall does with " + p.Flow.String(), Why: why, Needs: "a look at the rules: portwhy rules"})
+}
+
+// tool is what people call a rule's backend.
+func tool(b rules.Backend) string {
+	switch b {
+	case rules.IptablesNFT:
+		return "iptables (nf_tables)"
+	case rules.IptablesLegacy:
+		return "iptables-legacy"
+	}
+	return "nftables"
+}
+
+func chainWords(t *firewall.Trace) string {
+	d := t.DecidedBy
+	return fmt.Sprintf("%s's chain %s %s %s", tool(d.Backend), d.Family, d.Table, d.Chain)
+}
+
+// deciding is the rule or policy that decides, as its tool writes it.
+func deciding(t *firewall.Trace) string {
+	d := t.DecidedBy
+	if d.Policy {
+		return "no rule allows it, and the policy is " + strings.TrimPrefix(d.Text, "policy ")
+	}
+	return strconv.Quote(d.Text)
+}
+
+// mapper is the rule that changed the packet's destination: the last that mapped.
+func mapper(t *firewall.Trace) *diagnose.Culprit {
+	by := &diagnose.Culprit{Kind: "rule", Text: "a NAT rule", Manager: "unknown"}
+	for _, s := range t.Steps {
+		if s.Effect == "nat" && (s.Hook == rules.Output || s.Hook == rules.Prerouting) {
+			by = ruleCulprit(s.Rule)
+		}
+	}
+	return by
+}
+
+func ruleCulprit(r firewall.Rule) *diagnose.Culprit {
+	return &diagnose.Culprit{Kind: "rule", Backend: string(r.Backend), Family: r.Family, Table: r.Table, Chain: r.Chain, Handle: r.Handle, Number: r.Number,
+		Text: r.Text, File: r.File, Line: r.Line, Manager: "unknown"}
+}
+
+// stoppedBy is the cause without its code: culprit, evidence and outcome.
+func stoppedBy(t *firewall.Trace) diagnose.Cause {
+	d := t.DecidedBy
+	culprit := ruleCulprit(d.Rule)
+	culprit.Set = d.Set
+	if d.Policy {
+		culprit.Kind = "policy"
+	}
+	c := diagnose.Cause{Culprit: culprit, Outcome: diagnose.Outcome(t.ClientSees)}
+	if t.RejectWith != nil && *t.RejectWith == "icmp-prot-unreachable" {
+		c.Outcome = diagnose.ProtocolError
+	}
+	for _, s := range t.Steps {
+		if s.Hook == d.Hook && s.Effect != "policy" || s.Effect == "nat" {
+			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(s.Backend), What: s.Where(), Value: s.Text})
+		}
+	}
+	if d.Policy {
+		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(d.Backend), What: d.Where(), Value: d.Text})
+	}
+	return c
+}
+
+// blockedBy names the cause of a first packet that doesn't get through.
+func blockedBy(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace) diagnose.Cause {
+	d := t.DecidedBy
+	c := stoppedBy(t)
+	c.Code = firewallCode(f, t)
+	where := map[rules.Hook]string{rules.Output: " on its way out", rules.Postrouting: " on its way out", rules.Egress: " on its way out", rules.Forward: " where it is forwarded"}[d.Hook]
+	does := "drops"
+	if t.Verdict == "reject" {
+		does = "rejects"
+		if t.RejectWith != nil {
+			where += " with " + *t.RejectWith
+		}
+	}
+	if d.Policy {
+		c.Title = fmt.Sprintf("No rule of %s allows the packet%s, and the chain's policy drops it.", chainWords(t), where)
+	} else {
+		c.Title = fmt.Sprintf("%s %s the packet%s: %s (%s).", tool(d.Backend), does, where, strconv.Quote(d.Text), d.Where())
+	}
+	switch accepted, shadowed := t.AcceptedBefore(), shadowedBy(tracer, t); {
+	case accepted != nil:
+		c.Code = "firewall-other-table"
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) accepts it, but that is for its own table only.", strconv.Quote(accepted.Text), accepted.Where())
+	case shadowed != nil:
+		c.Code = "firewall-shadowed-allow"
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) would accept it, but comes too late.", strconv.Quote(shadowed.Text), shadowed.Where())
+		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(shadowed.Backend), What: shadowed.Where(), Value: shadowed.Text})
+	case t.Untracked() && d.Hook != rules.Prerouting:
+		c.Code = "firewall-untracked"
+		c.Title = strings.TrimSuffix(c.Title, ".") + "; a rule before has kept the packet from connection tracking, so that rules on its state don't match."
+	}
+	// An ICMP error to this host's own connect(2) is lost while the socket is
+	// locked, and comes again with the next SYN.
+	if f.Local && t.Verdict == "reject" && f.Network == "tcp" && t.RejectWith != nil && *t.RejectWith != "tcp-reset" {
+		c.Also = []diagnose.Outcome{diagnose.Timeout}
+	}
+	return c
+}
+
+// shadowedBy is a rule about the port that accepts the packet if the one that
+// decides is not there; nil if there is none.
+func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
+	if t.DecidedBy.Policy || t.AboutPort() {
+		return nil
+	}
+	without, err := tracer.Without(t).Trace(t.Asked)
+	if err != nil || without.Verdict != "accept" {
+		return nil
+	}
+	for _, s := range without.Steps {
+		if s.Effect == "accept" && s.Hook == t.DecidedBy.Hook && s.Table == t.DecidedBy.Table && s.AboutPort() {
+			return &s.Rule
+		}
+	}
+	return nil
+}
+
+// firewallCode is the code for where and how the packet is stopped.
+func firewallCode(f *diagnose.Flow, t *firewall.Trace) string {
+	d := t.DecidedBy
+	switch {
+	case d.Hook == rules.Output || d.Hook == rules.Postrouting || d.Hook == rules.Egress:
+		if t.Verdict == "reject" {
+			return "firewall-output-reject"
+		}
+		return "firewall-output-drop"
+	case d.Hook == rules.Forward:
+		return "firewall-forward-drop"
+	case d.Hook == rules.Ingress:
+		return "firewall-ingress-drop"
+	case d.Policy && f.Local && !f.From.IsValid():
+		return "firewall-loopback"
+	case d.Policy:
+		return "firewall-policy-drop"
+	case d.Set != "":
+		return "firewall-set-drop"
+	case t.Verdict == "reject":
+		return "firewall-reject"
+	case d.Hook == rules.Prerouting && d.Priority <= -300:
+		return "firewall-raw-drop"
+	}
+	return "firewall-drop"
+}
+
+// ruleName is where a culprit rule stands.
+func ruleName(c *diagnose.Culprit) string {
+	return firewall.Rule{Family: c.Family, Table: c.Table, Chain: c.Chain, Handle: c.Handle, Number: c.Number}.Where()
+}

@@ -1,0 +1,69 @@
+package firewall
+
+import (
+	"slices"
+
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/eval"
+)
+
+// Without is the firewall as it would be without the rule that decided.
+func (t *Tracer) Without(decided *Trace) *Tracer {
+	return t.changed(decided, func(c *rules.Chain) {
+		c.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *rules.Rule) bool { return r == decided.decided })
+	})
+}
+
+// changed is the firewall with another form of the chain that decided.
+func (t *Tracer) changed(decided *Trace, change func(*rules.Chain)) *Tracer {
+	set := *t.set
+	set.Tables = slices.Clone(set.Tables)
+	for i, table := range set.Tables {
+		at := slices.Index(table.Chains, decided.chain)
+		if at < 0 {
+			continue
+		}
+		other, chain := *table, *decided.chain
+		change(&chain)
+		other.Chains = slices.Clone(table.Chains)
+		other.Chains[at] = &chain
+		set.Tables[i] = &other
+	}
+	return &Tracer{set: &set, machine: eval.Compile(&set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool}
+}
+
+// Untracked reports whether a rule has kept the packet from connection tracking.
+func (t *Trace) Untracked() bool { return t.state == eval.Untracked }
+
+// AcceptedBefore is the rule about the packet's port that accepted it at the
+// hook where another chain then stopped it; nil if there is none.
+func (t *Trace) AcceptedBefore() *Rule {
+	for i, s := range t.Steps {
+		d := t.DecidedBy
+		if s.Effect == "accept" && s.aboutPort && d != nil && s.Hook == d.Hook && (s.Table != d.Table || s.Backend != d.Backend || s.Family != d.Family) {
+			return &t.Steps[i].Rule
+		}
+	}
+	return nil
+}
+
+// AboutPort reports whether the rule that decided asks for the packet's port, or
+// for other fields of its transport header.
+func (t *Trace) AboutPort() bool { return t.decided != nil && aboutPort(t.decided) }
+
+// AboutPort reports whether the step's rule asks for the packet's port.
+func (s *Step) AboutPort() bool { return s.aboutPort }
+
+const transportHeader = 2 // NFT_PAYLOAD_TRANSPORT_HEADER
+
+func aboutPort(r *rules.Rule) bool {
+	return slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
+		switch e := e.(type) {
+		case *rules.Payload:
+			return e.Base == transportHeader && !e.Write
+		case *rules.Match:
+			return slices.Contains([]string{"tcp", "udp", "multiport", "sctp", "dccp", "udplite"}, e.Ext)
+		}
+		return false
+	})
+}

@@ -1,0 +1,123 @@
+package firewall
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/portwhy/portwhy/rules/eval"
+)
+
+// Look is what the firewall does with a flow: with its first packet, and with
+// the answer to it.
+type Look struct {
+	There *Trace
+	// Back is nil where the first packet doesn't get there, or where the answer
+	// can't be told: BackUnknown is then why.
+	Back        *Trace
+	BackUnknown string
+}
+
+// Look takes a flow's first packet through the firewall, and the answer back.
+func (t *Tracer) Look(first Packet) (*Look, error) {
+	there, err := t.Trace(first)
+	if err != nil {
+		return nil, err
+	}
+	l := &Look{There: there}
+	if there.Verdict != "accept" {
+		return l, nil
+	}
+	back, why := answer(there)
+	if why != "" {
+		l.BackUnknown = why
+		return l, nil
+	}
+	l.Back, err = t.Trace(back)
+	return l, err
+}
+
+// LookFrom is [Tracer.Look] for a client whose source port is not known, but one
+// of a range that the given ports stand for: where they fare differently, what
+// becomes of the packet is unknown.
+func (t *Tracer) LookFrom(first Packet, ports []uint16) (*Look, error) {
+	src, err := parseEndpoint("src", first.Src)
+	if err != nil {
+		return nil, err
+	}
+	var all *Look
+	for _, port := range ports {
+		first.Src = netip.AddrPortFrom(src.addr, port).String()
+		l, err := t.Look(first)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = l
+		}
+		if !sameEnd(all.There, l.There) || !sameEnd(all.Back, l.Back) {
+			all.There.Verdict, all.There.ClientSees, all.There.DecidedBy, all.Back = unknownWord, unknownWord, nil, nil
+			all.There.Unknown = append(all.There.Unknown, Doubt{Expression: "source port", Why: "what becomes of the packet depends on the port that the client happens to get"})
+			return all, nil
+		}
+	}
+	return all, nil
+}
+
+// sameEnd reports whether two packets end alike: by the same rule, at the same address.
+func sameEnd(a, b *Trace) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.Verdict != b.Verdict || a.decided != b.decided || a.chain != b.chain {
+		return false
+	}
+	to, _ := a.Rewritten()
+	other, _ := b.Rewritten()
+	return a.Packet.Way == b.Packet.Way && to.Addr() == other.Addr() && (a.Asked.Dst != b.Asked.Dst || to == other)
+}
+
+// Rewritten is where the packet's destination was changed to, and whether it was.
+func (t *Trace) Rewritten() (to netip.AddrPort, changed bool) {
+	asked, err := parseEndpoint("dst", t.Asked.Dst)
+	if err != nil || t.Packet.Dst == nil {
+		return netip.AddrPort{}, false
+	}
+	port := asked.port
+	if t.Packet.Dport != nil {
+		port = *t.Packet.Dport
+	}
+	to = netip.AddrPortFrom(*t.Packet.Dst, port)
+	return to, to != netip.AddrPortFrom(asked.addr, asked.port)
+}
+
+// answer is the packet that comes back, as the rules see it.
+func answer(t *Trace) (back Packet, why string) {
+	src, err := parseEndpoint("src", t.Asked.Src)
+	_, changed := t.Rewritten()
+	switch {
+	case err != nil || t.Packet.Src == nil || t.Packet.Dst == nil || *t.Packet.Src != src.addr || changed:
+		return Packet{}, "NAT rewrites the flow, and the answer to it is not followed"
+	case t.state == eval.Mixed || t.Packet.Way == "":
+		return Packet{}, "what conntrack makes of the packet is not known"
+	}
+	back = Packet{Proto: t.Asked.Proto, Src: t.Asked.Dst, Dst: t.Asked.Src}
+	if strings.EqualFold(back.Proto, "tcp") {
+		back.Flags = "syn,ack"
+	}
+	// What was not tracked on its way there is new to conntrack on its way back.
+	if t.state == eval.New || t.state == eval.Established || t.state == 0 {
+		back.State = "established"
+	}
+	switch eval.Way(t.Packet.Way) {
+	case eval.Through:
+		back.Way = "local"
+	case eval.In:
+		back.Way, back.OIF = "out", t.Asked.IIF
+	case eval.Out:
+		back.Way, back.IIF = "in", t.Asked.OIF
+	default:
+		return Packet{}, fmt.Sprintf("the answer to a packet that goes %s is not followed", t.Packet.Way)
+	}
+	return back, ""
+}
