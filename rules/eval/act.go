@@ -126,17 +126,7 @@ func (w *walk) payloadElsewhere(e *rules.Payload) rules.VerdictKind {
 	p := &w.packet
 	switch e.Base {
 	case baseLink:
-		if !w.arrived && w.hook != rules.Egress {
-			return rules.Break // it has none yet
-		}
-		if p.Link == nil {
-			return w.maybe(e.Reg, int(e.Len), blame{"payload", "the packet's link header is not known"})
-		}
-		end := uint64(e.Offset) + uint64(e.Len)
-		if end > uint64(len(p.Link)) {
-			return w.maybe(e.Reg, int(e.Len), blame{"payload", "it reads beyond the link header"})
-		}
-		return w.load(e.Reg, p.Link[e.Offset:end])
+		return w.payloadLink(e)
 	case baseInner:
 		offset, protocol, _, header := p.transport()
 		if !header {
@@ -164,6 +154,9 @@ func (w *walk) payloadElsewhere(e *rules.Payload) rules.VerdictKind {
 
 // store is nft_payload_set_eval: it changes the packet and mends its checksums.
 func (w *walk) store(e *rules.Payload) rules.VerdictKind {
+	if e.Base == baseLink {
+		return w.storeLink(e)
+	}
 	p := &w.packet
 	data := w.register(e.Reg, int(e.Len))
 	if data == nil {

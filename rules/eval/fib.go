@@ -115,7 +115,7 @@ func (w *walk) fibDevice(e *rules.Fib, device string) rules.VerdictKind {
 // has; one that has just arrived has none yet.
 func (w *walk) rt(e *rules.RT) rules.VerdictKind {
 	const classID, nexthop4, nexthop6, mss, ipsec = 0, 1, 2, 3, 4
-	if w.way != "" && w.way != Through && (w.hook == rules.Prerouting || w.hook == rules.Ingress) {
+	if w.routeless() {
 		return rules.Break
 	}
 	p := &w.packet

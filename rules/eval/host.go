@@ -21,7 +21,8 @@ type Host struct {
 	// Source is the address that masquerading through a device takes towards a
 	// destination; the invalid address if the device has none.
 	Source func(device string, to netip.Addr) (netip.Addr, bool)
-	// Sysctl is a value under /proc/sys, such as net/ipv4/ip_forward.
+	// Sysctl is a value under /proc/sys, such as net/ipv4/ip_forward; empty, with
+	// ok, for one that the kernel doesn't have.
 	Sysctl func(key string) (string, bool)
 	// Listener reports whether a program listens on an nfnetlink queue.
 	Listener func(queue uint16) (listens, ok bool)
@@ -79,10 +80,24 @@ type Device struct {
 	Group  uint32
 	Kind   string // rtnetlink's kind: veth, bridge, …; empty for a physical device
 	Master string // name of the bridge or VRF it belongs to
+	// Parent is the device that it is on: of a VLAN, macvlan and the like.
+	Parent string
 	MAC    []byte
 	MTU    uint32
 	// Addresses are its own, in the kernel's order.
 	Addresses []netip.Prefix
+	// Bridge is how a bridge is set up; nil if that isn't known.
+	Bridge *Bridge
+	// PVID is the VLAN that a bridge's port puts frames without a tag into; 0 for none.
+	PVID uint16
+}
+
+// Bridge is how a bridge is set up (IFLA_BR_*).
+type Bridge struct {
+	// The bridge's own switches for br_netfilter, beside those of net.bridge.
+	CallIPTables, CallIP6Tables, CallARPTables bool
+	VLANFiltering                              bool
+	VLANProtocol                               uint16 // 0x8100 or 0x88a8
 }
 
 // Socket is what rules may ask of a packet's local socket.

@@ -44,6 +44,8 @@ const (
 	metaTimeHour
 	metaSdif
 	metaSdifName
+	metaBroute
+	metaInType // __NFT_META_IIFTYPE
 )
 
 const (
@@ -61,12 +63,15 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 	p := &w.packet
 	switch e.Key {
 	case metaLen:
-		return w.load32(e.Reg, uint32(len(p.Data)))
+		return w.length(e)
 	case metaProtocol:
 		b := [2]byte{}
 		binary.BigEndian.PutUint16(b[:], p.ether())
 		return w.load(e.Reg, b[:])
 	case metaPriority:
+		if w.priorityUnknown != nil {
+			return w.hide(e.Reg, 4, *w.priorityUnknown)
+		}
 		return w.load32(e.Reg, p.Priority)
 	case metaMark:
 		if w.markUnknown != nil {
@@ -77,44 +82,23 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		if b := w.inBlame(); b != nil {
 			return w.hide(e.Reg, 4, *b)
 		}
-		if index, why := w.indexOf(p.In, p.InIndex); why != "" {
-			return w.hide(e.Reg, 4, blame{"meta iif", why})
-		} else {
-			return w.load32(e.Reg, index)
-		}
-	case metaOif:
-		if b := w.outBlame(); b != nil {
-			return w.hide(e.Reg, 4, *b)
-		}
-		if index, why := w.indexOf(p.Out, p.OutIndex); why != "" {
-			return w.hide(e.Reg, 4, blame{"meta oif", why})
-		} else {
-			return w.load32(e.Reg, index)
-		}
+		return w.loadIndex(e, p.In, p.InIndex)
 	case metaIifName:
 		if b := w.inBlame(); b != nil {
 			return w.hide(e.Reg, nameLen, *b)
 		}
 		return w.loadName(e.Reg, p.In)
-	case metaOifName:
-		if b := w.outBlame(); b != nil {
-			return w.hide(e.Reg, nameLen, *b)
-		}
-		return w.loadName(e.Reg, p.Out)
-	case metaIifType, metaIifGroup, metaIifKind:
-		if b := w.inBlame(); b != nil {
-			return w.maybe(e.Reg, nameLen, *b)
-		}
-		return w.device(e, p.In)
-	case metaOifType, metaOifGroup, metaOifKind:
-		if b := w.outBlame(); b != nil {
-			return w.maybe(e.Reg, nameLen, *b)
-		}
-		return w.device(e, p.Out)
-	case metaUID, metaGID:
+	case metaIifType:
+		// Of the device that the packet stands at, whichever that is.
+		return w.deviceIfTold(e, w.stands)
+	case metaInType, metaIifGroup, metaIifKind:
+		return w.deviceIfTold(e, p.In)
+	case metaOif, metaOifName, metaOifType, metaOifGroup, metaOifKind:
+		return w.metaOut(e)
+	case metaUID, metaGID, metaCgroup:
 		return w.owner(e)
 	case metaNFProto:
-		return w.load8(e.Reg, byte(p.Family))
+		return w.load8(e.Reg, byte(w.nfproto()))
 	case metaL4:
 		_, protocol, found, _ := p.transport()
 		if !found {
@@ -122,16 +106,88 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		}
 		return w.load8(e.Reg, protocol)
 	case metaPacketType:
-		return w.load8(e.Reg, w.packetType())
-	case metaSecpath, metaSdif:
-		// A packet as it is described here is neither from IPsec nor from a VRF.
+		kind, why := w.packetType()
+		if why != nil {
+			return w.hide(e.Reg, 1, *why)
+		}
+		return w.load8(e.Reg, kind)
+	case metaBridgeIn:
+		return w.bridgeName(e, p.In)
+	case metaBridgeOut:
+		return w.bridgeName(e, p.Out)
+	case metaBridgePVID, metaBridgeVProto:
+		return w.bridgeVLAN(e)
+	case metaClassID:
+		return w.classID(e)
+	case metaSecmark:
+		return w.hide(e.Reg, 4, blame{"meta secmark", "the number of a security context is not known"})
+	case metaCPU:
+		return w.hide(e.Reg, 4, blame{"meta cpu", "which processor handles the packet is not known"})
+	case metaRandom:
+		return w.hide(e.Reg, 4, blame{"meta random", "it is drawn by chance"})
+	case metaSecpath:
+		// A packet as it is described here has not been decrypted.
+		return w.load8(e.Reg, 0)
+	case metaSdif:
+		// It is not from a VRF: that ends the way before.
 		return w.load32(e.Reg, 0)
 	case metaSdifName:
 		return w.loadName(e.Reg, "")
 	case metaTimeNS, metaTimeDay, metaTimeHour:
 		return w.clock(e)
 	}
-	return w.maybe(e.Reg, 16, blame{fmt.Sprintf("meta key %d", e.Key), "neither packet nor host facts tell it"})
+	return w.maybe(e.Reg, nameLen, blame{fmt.Sprintf("meta key %d", e.Key), "it is not known"})
+}
+
+// nfproto is the family of the hook; ingress of inet has that of the packet
+// (nft_do_chain_inet_ingress).
+func (w *walk) nfproto() rules.Family {
+	if w.family == rules.Netdev && w.table != nil && w.table.Family == rules.Inet {
+		return w.packet.Family
+	}
+	return w.family
+}
+
+// loadIndex loads a device's number.
+func (w *walk) loadIndex(e *rules.Meta, name string, given uint32) rules.VerdictKind {
+	index, why := w.indexOf(name, given)
+	if why != "" {
+		return w.hide(e.Reg, 4, blame{"meta", why})
+	}
+	return w.load32(e.Reg, index)
+}
+
+// metaOut loads of the device that the packet leaves by.
+func (w *walk) metaOut(e *rules.Meta) rules.VerdictKind {
+	p := &w.packet
+	b := w.outBlame()
+	switch {
+	case e.Key == metaOif && b != nil:
+		return w.hide(e.Reg, 4, *b)
+	case e.Key == metaOif:
+		return w.loadIndex(e, p.Out, p.OutIndex)
+	case e.Key == metaOifName && b != nil:
+		return w.hide(e.Reg, nameLen, *b)
+	case e.Key == metaOifName:
+		return w.loadName(e.Reg, p.Out)
+	case b != nil:
+		return w.maybe(e.Reg, nameLen, *b)
+	}
+	return w.device(e, p.Out)
+}
+
+// classID loads the realm of the packet's route; what has just arrived has no
+// route yet.
+func (w *walk) classID(e *rules.Meta) rules.VerdictKind {
+	if w.routeless() {
+		return rules.Break
+	}
+	return w.maybe(e.Reg, 4, blame{"meta rtclassid", "the packet's route is not known"})
+}
+
+// routeless reports whether the packet has no route yet.
+func (w *walk) routeless() bool {
+	return w.way != "" && w.way != Through && (w.hook == rules.Prerouting || w.hook == rules.Ingress)
 }
 
 // setMeta is nft_meta_set_eval.
@@ -153,21 +209,27 @@ func (w *walk) setMeta(e *rules.Meta) rules.VerdictKind {
 		}
 		p.Mark = binary.NativeEndian.Uint32(have)
 	case metaPriority:
+		w.changed = true
+		if w.priorityUnknown = b; b == nil {
+			p.Priority = binary.NativeEndian.Uint32(have)
+		}
+	case metaPacketType:
+		return w.setPacketType(have[0], b)
+	case metaNftrace, metaSecmark: // nobody here can know what they read
+	case metaBroute:
 		if b != nil {
 			return w.either(*b)
 		}
-		w.changed = true
-		p.Priority = binary.NativeEndian.Uint32(have)
-	case metaNftrace, metaSecmark:
+		w.changed, w.brouted = true, have[0] != 0
 	default:
-		return w.either(blame{fmt.Sprintf("meta key %d", e.Key), "setting it is not modelled"})
+		return w.either(blame{fmt.Sprintf("meta key %d", e.Key), "setting it is not known"})
 	}
 	return rules.Continue
 }
 
 // inBlame is why the device that the packet came by is not known.
 func (w *walk) inBlame() *blame {
-	if w.arrived && w.packet.In == "" {
+	if w.inUntold && w.packet.In == "" && w.hook != rules.Egress {
 		return &blame{"iif", "the device that it came by was not told"}
 	}
 	return nil
@@ -192,6 +254,11 @@ func (p *Packet) ether() uint16 {
 		return etherIP6
 	case rules.ARP:
 		return etherARP
+	case rules.Bridge:
+		if n := len(p.Link); n >= frameLen {
+			return binary.BigEndian.Uint16(p.Link[n-2:])
+		}
+		return 0
 	}
 	return etherIP
 }
@@ -215,6 +282,14 @@ func (w *walk) indexOf(name string, given uint32) (uint32, string) {
 	return 0, "the index of device " + name + " is not known"
 }
 
+// deviceIfTold is device for one that the packet came by.
+func (w *walk) deviceIfTold(e *rules.Meta, name string) rules.VerdictKind {
+	if b := w.inBlame(); b != nil && name == "" {
+		return w.maybe(e.Reg, nameLen, *b)
+	}
+	return w.device(e, name)
+}
+
 // device loads what a device is; without one the rule breaks off.
 func (w *walk) device(e *rules.Meta, name string) rules.VerdictKind {
 	if name == "" {
@@ -229,7 +304,7 @@ func (w *walk) device(e *rules.Meta, name string) rules.VerdictKind {
 		return w.maybe(e.Reg, nameLen, blame{"meta", "device " + name + " is not known"})
 	}
 	switch e.Key {
-	case metaIifType, metaOifType:
+	case metaIifType, metaOifType, metaInType:
 		var b [2]byte
 		binary.NativeEndian.PutUint16(b[:], d.Type)
 		return w.load(e.Reg, b[:])
@@ -248,6 +323,9 @@ func (w *walk) owner(e *rules.Meta) rules.VerdictKind {
 	p := &w.packet
 	switch {
 	case !w.arrived:
+		if e.Key == metaCgroup {
+			return w.maybe(e.Reg, 4, blame{"meta cgroup", "the class that a control group gives the sender is not known"})
+		}
 		if !p.HasOwner {
 			return w.maybe(e.Reg, 4, blame{"meta skuid", "the sending process is not known"})
 		}
@@ -262,20 +340,6 @@ func (w *walk) owner(e *rules.Meta) rules.VerdictKind {
 		return w.maybe(e.Reg, 4, blame{"meta skuid", "whether a connected socket takes the packet is not known"})
 	}
 	return rules.Break
-}
-
-// packetType is PACKET_* of linux/if_packet.h by the link header's destination.
-func (w *walk) packetType() byte {
-	const host, broadcast, multicast = 0, 1, 2
-	if !w.arrived || len(w.packet.Link) < 6 || w.packet.Link[0]&1 == 0 {
-		return host
-	}
-	for _, b := range w.packet.Link[:6] {
-		if b != 0xff {
-			return multicast
-		}
-	}
-	return broadcast
 }
 
 // clock loads the time (nft_meta_get_eval_time): nanoseconds since 1970, the

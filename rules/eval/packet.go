@@ -11,14 +11,20 @@ import (
 
 // Packet is a packet with what the kernel knows of it besides its bytes.
 type Packet struct {
-	Family rules.Family // IP, IP6 or ARP: what Data is
+	Family rules.Family // what Data is: IP, IP6, ARP, or Bridge for another protocol that is bridged
 	Data   []byte       // from the network header on
-	Link   []byte       // the link header of a packet that arrived; nil if it isn't known
-	// In and Out are the devices, empty and 0 where it has none (yet).
+	// Link is the link header of a packet that arrived, as on the wire: with the
+	// tag of a VLAN, if it has one. Nil if it isn't known.
+	Link []byte
+	// In and Out are the devices, empty and 0 where it has none (yet). What goes
+	// from port to port of a bridge has the bridge as both.
 	In, Out           string
 	InIndex, OutIndex uint32
-	Mark              uint32
-	Priority          uint32
+	// InPort and OutPort are the ports by which it comes and leaves where In and
+	// Out are bridges, or bundles such as bond; empty if that isn't known.
+	InPort, OutPort string
+	Mark            uint32
+	Priority        uint32
 	// State is the conntrack state that the packet has when it has been tracked, a
 	// bit of NF_CT_STATE_*. 0 takes it for the first packet of its flow.
 	State uint32
@@ -61,9 +67,12 @@ func (p *Packet) hide(from, to int, b blame) {
 }
 
 // show says that bytes are known: they have been written.
-func (p *Packet) show(from, to int) {
+func (p *Packet) show(from, to int) { p.hidden = without(p.hidden, from, to) }
+
+// without takes bytes out of spans.
+func without(spans []span, from, to int) []span {
 	var kept []span
-	for _, s := range p.hidden {
+	for _, s := range spans {
 		if s.from < from {
 			kept = append(kept, span{s.from, min(s.to, from), s.blame})
 		}
@@ -71,13 +80,34 @@ func (p *Packet) show(from, to int) {
 			kept = append(kept, span{max(s.from, to), s.to, s.blame})
 		}
 	}
-	p.hidden = kept
+	return kept
+}
+
+// trim cuts off what a link has filled the packet up with (ip_rcv_core).
+func (p *Packet) trim() {
+	if n := p.total(); n > 0 && n < len(p.Data) {
+		p.Data = p.Data[:n]
+	}
+}
+
+// total is how long the packet says that it is, 0 if it doesn't.
+func (p *Packet) total() int {
+	switch {
+	case p.Family == rules.IP && len(p.Data) >= 20:
+		return int(binary.BigEndian.Uint16(p.Data[2:]))
+	case p.Family == rules.IP6 && len(p.Data) >= 40 && binary.BigEndian.Uint16(p.Data[4:]) > 0: // else a jumbogram
+		return 40 + int(binary.BigEndian.Uint16(p.Data[4:]))
+	}
+	return 0
 }
 
 // blind is why one of the bytes is not known, nil if all are.
-func (p *Packet) blind(from, to int) *blame {
-	for i := range p.hidden {
-		if s := &p.hidden[i]; s.from < to && from < s.to {
+func (p *Packet) blind(from, to int) *blame { return spanAt(p.hidden, from, to) }
+
+// spanAt is the first of some spans that covers one of the bytes.
+func spanAt(spans []span, from, to int) *blame {
+	for i := range spans {
+		if s := &spans[i]; s.from < to && from < s.to {
 			return &s.blame
 		}
 	}

@@ -15,12 +15,23 @@ const stepsMax = 1 << 20
 // walk is one way of a packet: choices says what undecided expressions do, in
 // the order in which they are met; those beyond take the first.
 type walk struct {
-	m       *Machine
-	packet  Packet
-	flow    flow
-	way     Way
-	arrived bool // from a device: it has a link header
-	hook    rules.Hook
+	m        *Machine
+	packet   Packet
+	flow     flow
+	way      Way
+	arrived  bool // from a device
+	hook     rules.Hook
+	family   rules.Family // whose hook it is
+	frame    frame
+	stands   string // the device that the packet stands at (skb->dev)
+	inUntold bool   // the device that the packet came by was not told
+
+	bridge          string // the bridge whose hooks it meets
+	physIn, physOut string // its ports, as br_netfilter tells them to hooks of IP
+	called          bool   // br_netfilter has taken the packet
+	prerouted       bool   // and through prerouting
+	brouted         bool   // a rule has it handed up instead of bridged
+	ahead           *frame // a link header that is there already, but can't be loaded from
 
 	registers [64]byte
 	unknown   uint16    // a bit for each word that is not known
@@ -35,9 +46,11 @@ type walk struct {
 	reject  *rules.Reject
 	ran     int
 
-	markUnknown *blame              // why the mark is not known
-	outUnknown  *blame              // why the device it leaves by is not known
-	touched     map[*rules.Set]bool // sets that the packet itself has changed
+	markUnknown     *blame              // why the mark is not known
+	priorityUnknown *blame              // why the priority is not known
+	forHost         bool                // a rule has said that the packet is for this host
+	outUnknown      *blame              // why the device it leaves by is not known
+	touched         map[*rules.Set]bool // sets that the packet itself has changed
 
 	// where the walk is
 	table    *rules.Table

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -18,6 +17,8 @@ const (
 	Forward Way = "forward"
 	Out     Way = "out"
 	Through Way = "local"
+	// Bridged is from a port of a bridge to another of its ports.
+	Bridged Way = "bridged"
 )
 
 // Priorities of what the kernel itself has at the hooks (NF_IP_PRI_* of
@@ -29,86 +30,12 @@ const (
 	prioritySNAT      = 100
 )
 
-// place is where base chains stand.
-type place struct {
-	hook   rules.Hook
-	family rules.Family
-}
-
-// entry is a base chain with its table, at the priority at which it runs.
-type entry struct {
-	table    *rules.Table
-	chain    *rules.Chain
-	priority int32
-}
-
-// at lists the base chains that a packet of a family meets at a hook.
-func (m *Machine) at(hook rules.Hook, family rules.Family) []entry {
-	key := place{hook, family}
-	if list, ok := m.hooks[key]; ok {
-		return list
-	}
-	var list []entry
-	for _, t := range m.set.Tables {
-		if t.Dormant() || !meets(t.Family, family, hook) {
-			continue
-		}
-		for _, c := range t.Chains {
-			if c.Hook == hook {
-				list = append(list, entry{t, c, standing(c)})
-			}
-		}
-	}
-	slices.SortStableFunc(list, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(late(a.chain), late(b.chain)), cmp.Compare(a.chain.Priority, b.chain.Priority))
-	})
-	m.hooks[key] = list
-	return list
-}
-
-// meets reports whether a table's chains at a hook see packets of a family.
-func meets(table, packet rules.Family, hook rules.Hook) bool {
-	switch hook {
-	case rules.Ingress, rules.Egress:
-		return table == rules.Netdev || table == rules.Inet
-	}
-	return table == packet || table == rules.Inet && (packet == rules.IP || packet == rules.IP6)
-}
-
-// standing is the priority at which a chain runs. Those of type nat run where
-// NAT stands, whatever their own priority is: that orders them among themselves
-// (nf_nat_register_fn in net/netfilter/nf_nat_core.c).
-func standing(c *rules.Chain) int32 {
-	switch {
-	case c.Type != "nat":
-		return c.Priority
-	case c.Hook == rules.Prerouting || c.Hook == rules.Output:
-		return priorityDNAT
-	}
-	return prioritySNAT
-}
-
-// late puts NAT's chains before others at NAT's own priority.
-func late(c *rules.Chain) int {
-	if c.Type == "nat" {
-		return 0
-	}
-	return 1
-}
-
 // travel takes the packet along its way.
 func (w *walk) travel() {
-	if w.packet.Family == rules.ARP {
-		switch w.way {
-		case In:
-			w.arrived = true
-			_ = w.pass(rules.Ingress) && w.pass(rules.Input)
-		default:
-			_ = w.pass(rules.Output) && w.pass(rules.Egress)
-		}
-		return
-	}
+	w.attach()
 	switch w.way {
+	case Bridged:
+		w.bridged()
 	case In, Forward:
 		w.arrive()
 	default:
@@ -116,48 +43,139 @@ func (w *walk) travel() {
 	}
 }
 
+// attach takes a packet that is said to come or leave by a port as one of the
+// bridge or bundle that the port belongs to.
+func (w *walk) attach() {
+	p := &w.packet
+	master := func(name string) string {
+		d, _ := w.facts(name)
+		if m, ok := w.facts(d.Master); ok && (m.Kind == kindBridge || slices.Contains(bundles, m.Kind)) {
+			return d.Master
+		}
+		return ""
+	}
+	if m := master(p.In); m != "" && p.InPort == "" {
+		p.InPort, p.In, p.InIndex = p.In, m, w.deviceIndex(m)
+	}
+	if m := master(p.Out); m != "" && p.OutPort == "" {
+		p.OutPort, p.Out, p.OutIndex = p.Out, m, w.deviceIndex(m)
+	}
+}
+
 // leave is the way of a packet that this host sends.
 func (w *walk) leave() {
+	p := &w.packet
+	out, port := p.Out, p.OutPort
+	if p.Family == rules.ARP {
+		w.between("", out, out)
+		made := w.newFrame(out) // arp_create
+		w.ahead = &made
+		sent := w.pass(rules.Output)
+		w.ahead = nil
+		if sent {
+			w.depart(out, port)
+		}
+		return
+	}
+	if w.looksTwice(out) {
+		return
+	}
+	w.between("", out, "")
 	if !w.pass(rules.Output) {
 		return
 	}
-	if !w.pass(rules.Postrouting) || !w.fits() || !w.pass(rules.Egress) {
+	w.stands = p.Out
+	if !w.pass(rules.Postrouting) || !w.fits() || !w.depart(out, port) {
 		return
 	}
 	if w.way == Through {
-		p := &w.packet
-		p.In, p.InIndex = p.Out, p.OutIndex
-		p.Out, p.OutIndex = "", 0
 		w.arrive()
 	}
 }
 
+// depart hands the packet to the device that it leaves by. A port that was given
+// is that of the device that was, too.
+func (w *walk) depart(out, port string) bool {
+	p := &w.packet
+	if p.OutPort = port; p.Out != out {
+		p.OutPort = ""
+	}
+	if w.outUnknown != nil {
+		if w.watched(rules.Egress, "lo") || w.bridges(rules.Output, rules.Postrouting) {
+			return w.giveUpAt(w.outUnknown.expression, w.outUnknown.why)
+		}
+		return true
+	}
+	w.frame = w.newFrame(p.Out)
+	return w.sink(p.Out, 0)
+}
+
+// looksTwice gives up on a VRF, which takes packets through hooks a second time
+// with itself as the device (vrf_rcv_nfhook and vrf_ip_out in drivers/net/vrf.c).
+func (w *walk) looksTwice(name string) bool {
+	d, _ := w.facts(name)
+	m, _ := w.facts(d.Master)
+	if d.Kind == kindVRF || m.Kind == kindVRF {
+		w.giveUpAt("vrf", "the hooks that a VRF runs a second time are not modelled")
+		return true
+	}
+	return false
+}
+
 // arrive is the way of a packet that comes from a device, loopback included.
 func (w *walk) arrive() {
+	p := &w.packet
 	w.arrived = true
-	local := w.way == Through
-	if local {
-		w.packet.Link = loopbackHeader(w.packet.Family)
+	out, index := p.Out, p.OutIndex
+	in := p.In
+	if w.way == Through {
+		in = out
+		p.In, p.InIndex = out, index
+		p.Link = loopbackHeader(p.Family)
 	}
-	out, index := w.packet.Out, w.packet.OutIndex
-	if !local {
-		w.packet.Out, w.packet.OutIndex = "", 0
-	}
-	before := w.packet.Address(true)
-	if !w.pass(rules.Ingress) || !w.pass(rules.Prerouting) {
+	w.frame, w.inUntold = w.arrivedFrame(), in == ""
+	before := p.Address(true)
+	if w.way != Through && w.looksTwice(in) || !w.rise(in, 0) {
 		return
 	}
-	if !local && !w.direct(before, out, index) {
+	switch p.Family {
+	case rules.ARP:
+		w.pass(rules.Input)
+	case rules.IP, rules.IP6:
+		w.receive(before, out, index)
+	}
+}
+
+// receive is the way of a packet that has come up from its device (ip_rcv,
+// ipv6_rcv). What br_netfilter has taken through prerouting already doesn't meet
+// it a second time (ip_sabotage_in).
+func (w *walk) receive(before netip.Addr, out string, index uint32) {
+	p := &w.packet
+	p.trim()
+	if !w.prerouted && !w.pass(rules.Prerouting) {
+		return
+	}
+	if w.way != Through && !w.direct(before, out, index) {
 		return
 	}
 	if w.way != Forward {
 		// ip_local_deliver puts fragments together before the hook, ip6_input behind it.
-		if w.packet.Family == rules.IP6 || w.gather() {
+		if p.Family == rules.IP6 || w.gather() {
 			w.pass(rules.Input)
 		}
 		return
 	}
-	_ = w.pass(rules.Forward) && w.pass(rules.Postrouting) && w.fits() && w.pass(rules.Egress)
+	port := p.OutPort
+	if p.Out != out {
+		port = ""
+	}
+	if !w.pass(rules.Forward) {
+		return
+	}
+	w.stands = p.Out
+	if w.pass(rules.Postrouting) && w.fits() {
+		w.depart(p.Out, port)
+	}
 }
 
 // leastMTU is what a device that carries IPv6 has at least.
@@ -166,7 +184,7 @@ const leastMTU = 1280
 // fits gives up on a packet that may be cut up for its device where rules will
 // meet the pieces (ip_finish_output in net/ipv4/ip_output.c).
 func (w *walk) fits() bool {
-	if w.way != Through && len(w.m.at(rules.Egress, w.packet.Family)) == 0 {
+	if w.way != Through && !w.watched(rules.Egress) {
 		return true
 	}
 	mtu := uint32(leastMTU)
@@ -275,117 +293,4 @@ func (w *walk) deviceIndex(name string) uint32 {
 		return 1
 	}
 	return 0
-}
-
-// loopbackHeader is the link header that loopback makes (eth_header, with zeros
-// for a device without ARP).
-func loopbackHeader(f rules.Family) []byte {
-	h := make([]byte, 14)
-	h[12], h[13] = byte(etherIP>>8), byte(etherIP&0xff)
-	if f == rules.IP6 {
-		h[12], h[13] = byte(etherIP6>>8), byte(etherIP6&0xff)
-	}
-	return h
-}
-
-// pass takes the packet through a hook: its base chains by priority, conntrack
-// and NAT between them. It reports whether the packet goes on.
-func (w *walk) pass(hook rules.Hook) bool {
-	w.hook = hook
-	list := w.m.at(hook, w.packet.Family)
-	duties := w.m.duties[w.packet.Family]
-	enters := hook == rules.Prerouting || hook == rules.Output
-	gathers, tracks := enters && duties.gathers, enters && duties.tracks
-	maps := duties.maps && hook != rules.Forward && hook != rules.Ingress && hook != rules.Egress
-	at := natPriority(hook)
-	before := w.key()
-	for i := 0; i < len(list) || gathers || tracks || maps; {
-		end := i == len(list)
-		if gathers && (end || list[i].priority >= priorityDefrag) {
-			gathers = false
-			if !w.gather() {
-				return false
-			}
-			continue
-		}
-		if tracks && (end || list[i].priority >= priorityConntrack) {
-			tracks = false
-			if !w.track() {
-				return false
-			}
-			continue
-		}
-		if maps && (end || list[i].priority >= at) {
-			maps = false
-			n := i
-			for n < len(list) && list[n].chain.Type == "nat" && list[n].priority == at {
-				n++
-			}
-			if !w.nat(list[i:n]) {
-				return false
-			}
-			i = n
-			before = w.key()
-			continue
-		}
-		if end {
-			break
-		}
-		e := list[i]
-		i++
-		if e.chain.Type == "nat" && !duties.maps || !w.onDevice(e.chain) {
-			continue
-		}
-		if !w.base(e) {
-			return false
-		}
-		// Chains of type route, and the mangle table of iptables-legacy, have the
-		// packet routed anew if they have changed what routing looks at.
-		if hook == rules.Output && (e.chain.Type == "route" || e.table.Backend == rules.IptablesLegacy && e.table.Name == "mangle") {
-			if after := w.key(); after != before {
-				before = after
-				w.reroute("it is routed anew after OUTPUT has changed it")
-			}
-		}
-	}
-	return true
-}
-
-func natPriority(hook rules.Hook) int32 {
-	if hook == rules.Prerouting || hook == rules.Output {
-		return priorityDNAT
-	}
-	return prioritySNAT
-}
-
-// onDevice reports whether a chain that is bound to devices sees the packet.
-func (w *walk) onDevice(c *rules.Chain) bool {
-	if w.hook != rules.Ingress && w.hook != rules.Egress {
-		return true
-	}
-	name, unknown := w.packet.In, w.inBlame()
-	if w.hook == rules.Egress {
-		name, unknown = w.packet.Out, w.outBlame()
-	}
-	if unknown != nil {
-		return w.choose(2, *unknown) == 1
-	}
-	return slices.Contains(c.Devices, name)
-}
-
-// routed is what routing looks at of a packet.
-type routed struct {
-	src, dst netip.Addr
-	mark     uint32
-	tos      byte
-	unknown  bool
-}
-
-func (w *walk) key() routed {
-	p := &w.packet
-	k := routed{src: p.Address(false), dst: p.Address(true), mark: p.Mark, unknown: w.markUnknown != nil}
-	if len(p.Data) > 1 {
-		k.tos = p.Data[1]
-	}
-	return k
 }

@@ -1,0 +1,132 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/portwhy/portwhy/rules"
+)
+
+// length loads skb->len: with the link header where that has been put before.
+func (w *walk) length(e *rules.Meta) rules.VerdictKind {
+	n := len(w.packet.Data)
+	f := w.ahead
+	if w.hook == rules.Egress {
+		f = &w.frame
+	}
+	switch {
+	case f == nil:
+	case f.why != "":
+		return w.hide(e.Reg, 4, blame{"meta length", f.why})
+	case f.tagged():
+		n += len(f.data) - tagLen
+	default:
+		n += len(f.data)
+	}
+	return w.load32(e.Reg, uint32(n))
+}
+
+// bridgeName loads the name of the bridge that a port belongs to, empty if the
+// packet has no such device (nft_meta_bridge_get_eval).
+func (w *walk) bridgeName(e *rules.Meta, port string) rules.VerdictKind {
+	if port == "" || w.bridge != "" {
+		if port != "" {
+			port = w.bridge
+		}
+		return w.loadName(e.Reg, port)
+	}
+	d, ok := w.facts(port)
+	if !ok {
+		return w.hide(e.Reg, nameLen, blame{"meta", "which bridge " + port + " belongs to is not known"})
+	}
+	if m, ok := w.facts(d.Master); ok && m.Kind == kindBridge {
+		return w.loadName(e.Reg, d.Master)
+	}
+	return w.loadName(e.Reg, "")
+}
+
+// bridgeVLAN loads the VLAN that the port puts frames into, or what kind of tags
+// the bridge has; only a bridge that filters by VLAN has either.
+func (w *walk) bridgeVLAN(e *rules.Meta) rules.VerdictKind {
+	if w.packet.In == "" {
+		return rules.Break
+	}
+	port, ok := w.facts(w.packet.In)
+	bridge, known := w.facts(port.Master)
+	switch {
+	case ok && (port.Master == "" || known && bridge.Kind != kindBridge):
+		return rules.Break
+	case !ok || !known || bridge.Bridge == nil:
+		return w.maybe(e.Reg, 2, blame{"meta", "the VLANs of the port are not known"})
+	case !bridge.Bridge.VLANFiltering:
+		return rules.Break
+	}
+	var b [2]byte
+	if e.Key == metaBridgePVID {
+		binary.NativeEndian.PutUint16(b[:], port.PVID)
+	} else {
+		binary.BigEndian.PutUint16(b[:], bridge.Bridge.VLANProtocol)
+	}
+	return w.load(e.Reg, b[:])
+}
+
+// setPacketType changes what the packet is taken for (PACKET_*). One that is for
+// this host stays on its way; what becomes of the rest is for those that take it.
+func (w *walk) setPacketType(kind byte, b *blame) rules.VerdictKind {
+	have, why := w.packetType()
+	switch {
+	case b != nil:
+		return w.either(*b)
+	case kind > packetOther || why == nil && have == kind:
+		return rules.Continue
+	case kind != packetHost:
+		return w.either(blame{"meta pkttype", "what becomes of a packet that is taken for another's is not modelled"})
+	}
+	w.changed, w.forHost = true, true
+	return rules.Continue
+}
+
+// Types of packets: PACKET_* of linux/if_packet.h.
+const (
+	packetHost = iota
+	packetBroadcast
+	packetMulticast
+	packetOther
+)
+
+// packetType is what the packet was taken for by its link header's destination
+// (eth_type_trans, br_handle_frame); br_netfilter has hooks of IP see those for
+// others as if they were for this host.
+func (w *walk) packetType() (byte, *blame) {
+	if w.forHost || !w.arrived {
+		return packetHost, nil
+	}
+	mac := w.packet.Link
+	if len(mac) >= macLen && mac[0]&1 != 0 {
+		for _, b := range mac[:macLen] {
+			if b != 0xff {
+				return packetMulticast, nil
+			}
+		}
+		return packetBroadcast, nil
+	}
+	atPort := w.family == rules.Bridge || w.family == rules.Netdev && w.hook == rules.Ingress && w.packet.InPort != ""
+	switch {
+	case w.family != rules.Bridge && !atPort:
+		return packetHost, nil
+	case len(mac) < macLen:
+		return 0, &blame{"meta pkttype", "the packet's link header is not known"}
+	case w.family == rules.Bridge && w.way != Bridged:
+		return packetHost, nil
+	case w.way == Bridged:
+		return packetOther, nil
+	}
+	d, _ := w.facts(w.packet.In)
+	switch {
+	case len(d.MAC) != macLen:
+		return 0, &blame{"meta pkttype", "the link address of device " + w.packet.In + " is not known"}
+	case bytes.Equal(d.MAC, mac[:macLen]):
+		return packetHost, nil
+	}
+	return packetOther, nil
+}
