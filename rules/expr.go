@@ -307,6 +307,15 @@ type Tunnel struct {
 	Key, Mode uint32
 }
 
+// Inner runs an expression on the packet that a tunnel carries. Type is
+// NFT_INNER_* (1 VXLAN, 2 Geneve; nft gives GRE 3 and GRE of Ethernet 4), Flags
+// NFT_INNER_*: 1 the tunnel has a header of HdrSize bytes, 2 a link, 4 a network
+// and 8 a transport header are to be found in it.
+type Inner struct {
+	Type, Flags, HdrSize uint32
+	Exprs                Exprs // one: a load of Payload or Meta
+}
+
 // IPTables is the head of a legacy rule: addresses, devices, protocol (struct
 // ipt_ip and ip6t_ip6). Addresses are 4 or 16 bytes, a nil mask matches all.
 // Device names match as a prefix where they end in +. Inv has IPT_INV_* bits,
@@ -389,6 +398,7 @@ func (*FlowOffload) Name() string { return "flow_offload" }
 func (*ObjRef) Name() string      { return "objref" }
 func (*XFRM) Name() string        { return "xfrm" }
 func (*Tunnel) Name() string      { return "tunnel" }
+func (*Inner) Name() string       { return "inner" }
 func (*IPTables) Name() string    { return "iptables" }
 func (*Match) Name() string       { return "match" }
 func (*Target) Name() string      { return "target" }

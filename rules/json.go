@@ -19,7 +19,7 @@ func kinds() []Expr {
 		&Immediate{}, &Payload{}, &Cmp{}, &Range{}, &Bitwise{}, &Byteorder{}, &Meta{}, &CT{}, &Lookup{}, &Dynset{}, &Exthdr{}, &Fib{}, &RT{},
 		&Socket{}, &OSF{}, &Hash{}, &Numgen{}, &Limit{}, &Quota{}, &ConnLimit{}, &Last{}, &Counter{}, &Log{}, &Notrack{}, &Reject{}, &NAT{},
 		&Masq{}, &Redir{}, &TProxy{}, &Synproxy{}, &QueueTo{}, &Dup{}, &Fwd{}, &FlowOffload{}, &ObjRef{}, &XFRM{}, &Tunnel{}, &IPTables{},
-		&Match{}, &Target{}, &Opaque{Kind: opaqueName},
+		&Match{}, &Target{}, &Inner{}, &Helper{}, &Timeout{}, &Expectation{}, &Secmark{}, &TunnelKey{}, &Opaque{Kind: opaqueName},
 	}
 }
 
@@ -79,15 +79,16 @@ func newExpr(name string) Expr {
 
 // objectJSON is an Object whose expression can be read back.
 type objectJSON struct {
-	Name   string
-	Handle uint64
-	Type   uint32
-	Expr   Exprs
+	Name    string
+	Handle  uint64
+	Type    uint32
+	Expr    Exprs
+	Comment string `json:",omitempty"`
 }
 
 // MarshalJSON writes the object.
 func (o *Object) MarshalJSON() ([]byte, error) {
-	j := objectJSON{Name: o.Name, Handle: o.Handle, Type: o.Type}
+	j := objectJSON{Name: o.Name, Handle: o.Handle, Type: o.Type, Comment: o.Comment}
 	if o.Expr != nil {
 		j.Expr = Exprs{o.Expr}
 	}
@@ -100,7 +101,7 @@ func (o *Object) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*o = Object{Name: j.Name, Handle: j.Handle, Type: j.Type}
+	*o = Object{Name: j.Name, Handle: j.Handle, Type: j.Type, Comment: j.Comment}
 	if len(j.Expr) > 0 {
 		o.Expr = j.Expr[0]
 	}

@@ -10,9 +10,13 @@ import (
 
 // Every type of expression is written and read back, whatever it holds.
 func TestExprsJSON(t *testing.T) {
-	source, err := os.ReadFile("expr.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"expr.go", "object.go"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, b...)
 	}
 	listed := map[string]bool{}
 	var all Exprs
@@ -27,7 +31,7 @@ func TestExprsJSON(t *testing.T) {
 		}
 	}
 	set := Ruleset{Tables: []*Table{{Name: "t", Chains: []*Chain{{Name: "c", Rules: []*Rule{{Exprs: all}}}},
-		Sets: []*Set{{Exprs: all, Elements: []Element{{Exprs: all}}}}, Objects: []*Object{{Name: "o", Expr: all[0]}, {Name: "none"}}}}}
+		Sets: []*Set{{Exprs: all, Elements: []Element{{Exprs: all}}}}, Objects: []*Object{{Name: "o", Expr: all[0], Comment: "c"}, {Name: "none"}}}}}
 	b, err := json.Marshal(&set)
 	if err != nil {
 		t.Fatal(err)

@@ -208,12 +208,14 @@ type Element struct {
 }
 
 // Object is a named stateful object. Expr is what it does where a rule refers
-// to it: a Counter, Quota, Limit, Opaque, …
+// to it: a Counter, Quota, Limit, Helper, Opaque, …
 type Object struct {
 	Name   string
 	Handle uint64
 	Type   uint32 // NFT_OBJECT_* of nf_tables.h
 	Expr   Expr
+	// Comment is of nft's user data.
+	Comment string
 }
 
 // Flowtable is nftables' fast path for forwarded flows.

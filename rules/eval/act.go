@@ -43,15 +43,17 @@ func (w *walk) other(e rules.Expr) rules.VerdictKind {
 	case *rules.Dup:
 		return rules.Continue // the copy goes its own way
 	case *rules.Fwd:
-		return rules.Stolen
+		return w.fwd(e)
 	case *rules.FlowOffload:
-		return w.perhaps(blame{"flow", "whether the flow can be taken over is not known"})
+		return w.offload()
 	case *rules.XFRM:
-		return w.maybe(e.Dest, 16, blame{"xfrm", "IPsec is not modelled"})
+		return w.xfrm(e)
 	case *rules.Tunnel:
-		return w.maybe(e.Dest, 4, blame{"tunnel", "what a tunnel was unpacked from is not known"})
+		return w.tunnel(e)
+	case *rules.Inner:
+		return w.inner(e)
 	case *rules.OSF:
-		return w.maybe(e.Dest, nameLen, blame{"osf", "fingerprints of systems are not read"})
+		return w.osf(e)
 	case *rules.Opaque:
 		return w.either(blame{e.Kind, e.Why})
 	}
@@ -128,28 +130,24 @@ func (w *walk) payloadElsewhere(e *rules.Payload) rules.VerdictKind {
 	case baseLink:
 		return w.payloadLink(e)
 	case baseInner:
-		offset, protocol, _, header := p.transport()
-		if !header {
+		offset, b, ok := p.innerOffset()
+		if !ok {
 			return rules.Break
-		}
-		switch protocol {
-		case protocolUDP:
-			offset += 8
-		case protocolTCP:
-			if offset+13 > len(p.Data) {
-				return rules.Break
-			}
-			offset += int(p.Data[offset+12]>>4) * 4
-		default:
-			return w.maybe(e.Reg, int(e.Len), blame{"payload", "what this protocol carries is not modelled"})
 		}
 		first := uint64(offset) + uint64(e.Offset)
-		if first+uint64(e.Len) > uint64(len(p.Data)) {
+		end := first + uint64(e.Len)
+		if b == nil && len(p.hidden) > 0 && end <= uint64(len(p.Data)) {
+			b = p.blind(int(first), int(end))
+		}
+		switch {
+		case b != nil:
+			return w.maybe(e.Reg, int(e.Len), *b)
+		case end > uint64(len(p.Data)):
 			return rules.Break
 		}
-		return w.load(e.Reg, p.Data[first:first+uint64(e.Len)])
+		return w.load(e.Reg, p.Data[first:end])
 	}
-	return w.maybe(e.Reg, int(e.Len), blame{"payload", "tunnel headers are not modelled"})
+	return w.either(blame{"payload", "its base is not known"})
 }
 
 // store is nft_payload_set_eval: it changes the packet and mends its checksums.
@@ -171,8 +169,17 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 			return rules.Break
 		}
 		start = offset
+	case baseInner:
+		offset, b, ok := p.innerOffset()
+		switch {
+		case !ok:
+			return rules.Break
+		case b != nil:
+			return w.either(*b)
+		}
+		start = offset
 	default:
-		return w.either(blame{"payload", "changing this header is not modelled"})
+		return w.either(blame{"payload", "its base is not known"})
 	}
 	first := uint64(start) + uint64(e.Offset)
 	end := first + uint64(e.Len)
@@ -184,8 +191,56 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 		p.hide(int(first), int(end), *b)
 		return rules.Continue
 	}
-	p.rewrite(int(first), data)
+	p.store(e, start, data)
 	return rules.Continue
+}
+
+// store writes bytes and mends the checksums that the rule says: the kernel
+// mends no others.
+func (p *Packet) store(e *rules.Payload, start int, data []byte) {
+	const inet, sctp, pseudoHeader = 1, 2, 1 // NFT_PAYLOAD_CSUM_INET, _SCTP, NFT_PAYLOAD_L4CSUM_PSEUDOHDR
+	first := start + int(e.Offset)
+	old := append([]byte(nil), p.Data[first:first+len(data)]...)
+	copy(p.Data[first:], data)
+	p.show(first, first+len(data))
+	if e.CsumType == inet {
+		p.mendNonzero(start+int(e.CsumOffset), old, data, first)
+	}
+	offset, protocol, _, header := p.transport()
+	if e.CsumFlags&pseudoHeader != 0 && header {
+		if at, ok := p.checksumAt(offset, protocol); ok {
+			p.mendNonzero(at, old, data, first)
+		}
+	}
+	if at := offset + 8; e.CsumType == sctp && header && protocol == protocolSCTP && at+4 <= len(p.Data) {
+		p.hide(at, at+4, blame{"payload", "the checksum of SCTP is not computed"})
+	}
+}
+
+// checksumAt is where the transport header has its checksum, if it has one
+// (nft_payload_l4csum_offset).
+func (p *Packet) checksumAt(offset int, protocol uint8) (int, bool) {
+	switch protocol {
+	case protocolTCP:
+		offset += 16
+	case protocolUDP, protocolUDPLite:
+		offset += 6
+	case protocolICMP6:
+		offset += 2
+	default:
+		return 0, false
+	}
+	there := offset+2 <= len(p.Data)
+	return offset, there && (protocol != protocolUDP || p.Data[offset] != 0 || p.Data[offset+1] != 0)
+}
+
+// mendNonzero is mend for a checksum whose zero stands for none: the other form
+// of zero takes its place (CSUM_MANGLED_0).
+func (p *Packet) mendNonzero(sum int, old, now []byte, at int) {
+	p.mend(sum, old, now, at)
+	if sum+2 <= len(p.Data) && p.Data[sum] == 0 && p.Data[sum+1] == 0 {
+		p.Data[sum], p.Data[sum+1] = 0xff, 0xff
+	}
 }
 
 // dynset is nft_dynset_eval of net/netfilter/nft_dynset.c. It breaks off if the
@@ -253,7 +308,12 @@ func (w *walk) object(e *rules.ObjRef) rules.VerdictKind {
 		}
 	}
 	switch kind {
-	case objectCounter, objectHelper, objectTunnel, objectTimeout, objectSecmark, objectExpect:
+	case objectCounter, objectSecmark:
+		return rules.Continue
+	case objectHelper, objectTimeout, objectExpect:
+		return w.ofFlow(kind)
+	case objectTunnel:
+		w.keyed = true
 		return rules.Continue
 	case objectQuota, objectLimit, objectConnLimit:
 		return w.perhaps(blame{"objref", "it depends on what has passed before"})
@@ -261,6 +321,26 @@ func (w *walk) object(e *rules.ObjRef) rules.VerdictKind {
 		return w.synproxy()
 	}
 	return w.either(blame{"objref", "this kind of object is not known"})
+}
+
+// ofFlow is nft_ct_helper_obj_eval, nft_ct_timeout_obj_eval and
+// nft_ct_expect_obj_eval of net/netfilter/nft_ct.c: they change what becomes of
+// the flow and of those that follow it, not this packet. An expectation breaks
+// the rule off where it has no flow to be of.
+func (w *walk) ofFlow(kind uint32) rules.VerdictKind {
+	if kind != objectExpect {
+		return rules.Continue
+	}
+	switch state, why := w.ctState(); {
+	case why != "":
+		return w.either(blame{"ct expectation", why})
+	case state != New && state != Related:
+		return rules.Break
+	}
+	if w.choose(2, blame{"ct expectation", "whether another connection expects the same is not known"}) == 1 {
+		return rules.Drop
+	}
+	return rules.Continue
 }
 
 // queueTo is nft_queue_eval and nft_queue_sreg_eval of net/netfilter/nft_queue.c.

@@ -97,8 +97,7 @@ func (w *walk) fromBridge(before netip.Addr, port, bridge string) {
 		if !w.passUp(port, bridge) {
 			return
 		}
-		w.between(bridge, "", bridge)
-		if !w.passAs(rules.Netdev, rules.Ingress, allPriorities) {
+		if !w.ingress(bridge) {
 			return
 		}
 	}

@@ -135,6 +135,7 @@ const (
 	baseNetwork   = 1
 	baseTransport = 2
 	baseInner     = 3
+	baseTunnel    = 4
 )
 
 // payload is nft_payload_eval.

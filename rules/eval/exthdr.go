@@ -30,30 +30,39 @@ func (w *walk) exthdr(e *rules.Exthdr) rules.VerdictKind {
 		at, found = p.header6(e.Type)
 	case exthdrTCP:
 		var end int
-		at, end, found = p.tcpOption(e.Type)
+		at, end, found, _ = p.tcpOption(e.Type)
 		// An option that is shorter than what is asked for is none (goto err).
 		found = found && uint64(e.Offset)+uint64(e.Len) <= uint64(end-at)
 	case exthdrIP:
 		if p.Family != rules.IP {
 			return rules.Break
 		}
-		if len(p.Data) > 20 && p.Data[0]&15 > 5 {
-			return w.maybe(e.Reg, int(e.Len), blame{"exthdr", "options of IPv4 are not modelled"})
+		var b *blame
+		if at, found, b = w.optionIP(e.Type); b != nil {
+			return w.maybe(e.Reg, int(e.Len), *b)
 		}
 	case exthdrSCTP:
-		at, _, found = p.sctpChunk(e.Type)
+		if _, _, there, header := p.transport(); there && !header {
+			return w.maybe(e.Reg, int(e.Len), blame{"exthdr", "what the kernel takes for chunks of a later fragment is not modelled"})
+		}
+		var end int
+		at, end, found = p.sctpChunk(e.Type)
+		if e.Flags&headerPresent == 0 {
+			found = found && end <= len(p.Data) && uint64(e.Offset)+uint64(e.Len) <= uint64(end-at)
+		}
+	case exthdrDCCP:
+		found = p.dccpOption(e.Type)
 	default:
-		return w.maybe(e.Reg, int(e.Len), blame{"exthdr", "options of DCCP are not modelled"})
+		return w.either(blame{"exthdr", "what it looks through is not known"})
 	}
-	const present = 1
-	if e.Flags&present != 0 {
+	if e.Flags&headerPresent != 0 {
 		if found {
 			return w.load8(e.Reg, 1)
 		}
 		return w.load8(e.Reg, 0)
 	}
 	first := uint64(at) + uint64(e.Offset)
-	if !found || first+uint64(e.Len) > uint64(len(p.Data)) {
+	if !found || e.Op == exthdrDCCP || first+uint64(e.Len) > uint64(len(p.Data)) {
 		return rules.Break
 	}
 	if b := p.blind(int(first), int(first)+int(e.Len)); b != nil {
@@ -61,6 +70,9 @@ func (w *walk) exthdr(e *rules.Exthdr) rules.VerdictKind {
 	}
 	return w.load(e.Reg, p.Data[first:first+uint64(e.Len)])
 }
+
+// headerPresent asks only whether the header or option is there.
+const headerPresent = 1
 
 // header6 finds an extension header (ipv6_find_hdr of net/ipv6/exthdrs_core.c).
 func (p *Packet) header6(kind uint8) (int, bool) {
@@ -92,15 +104,16 @@ func (p *Packet) header6(kind uint8) (int, bool) {
 	}
 }
 
-// tcpOption finds an option of TCP and where it ends.
-func (p *Packet) tcpOption(kind uint8) (at, end int, found bool) {
+// tcpOption finds an option of TCP and where it ends; broken says that the first
+// of its kind reaches beyond the header.
+func (p *Packet) tcpOption(kind uint8) (at, end int, found, broken bool) {
 	offset, protocol, _, header := p.transport()
 	if !header || protocol != protocolTCP || offset+20 > len(p.Data) {
-		return 0, 0, false
+		return 0, 0, false, false
 	}
 	n := int(p.Data[offset+12]>>4) * 4
 	if n < 20 || offset+n > len(p.Data) {
-		return 0, 0, false
+		return 0, 0, false, false
 	}
 	options := p.Data[offset : offset+n]
 	for i := 20; i < n-1; {
@@ -110,13 +123,24 @@ func (p *Packet) tcpOption(kind uint8) (at, end int, found bool) {
 		}
 		if options[i] == kind {
 			if i+size > n {
-				return 0, 0, false
+				return 0, 0, false, true
 			}
-			return offset + i, offset + i + size, true
+			return offset + i, offset + i + size, true, false
 		}
 		i += size
 	}
-	return 0, 0, false
+	return 0, 0, false, false
+}
+
+// hasTCP reports whether the packet has a whole header of TCP
+// (nft_tcp_header_pointer).
+func (p *Packet) hasTCP() bool {
+	offset, protocol, _, header := p.transport()
+	if !header || protocol != protocolTCP || offset+20 > len(p.Data) {
+		return false
+	}
+	n := int(p.Data[offset+12]>>4) * 4
+	return n >= 20 && offset+n <= len(p.Data)
 }
 
 // sctpChunk finds a chunk of SCTP (nft_exthdr_sctp_eval).
@@ -127,11 +151,11 @@ func (p *Packet) sctpChunk(kind uint8) (at, end int, found bool) {
 	}
 	for at = offset + 12; at+4 <= len(p.Data); {
 		n := int(binary.BigEndian.Uint16(p.Data[at+2:]))
+		if n == 0 {
+			break
+		}
 		if p.Data[at] == kind {
 			return at, at + n, true
-		}
-		if n < 4 {
-			break
 		}
 		at += (n + 3) / 4 * 4
 	}
@@ -145,32 +169,36 @@ func (w *walk) setOption(e *rules.Exthdr) rules.VerdictKind {
 	if e.Op != exthdrTCP {
 		return w.either(blame{"exthdr", "writing it is not modelled"})
 	}
-	at, end, found := p.tcpOption(e.Type)
+	at, end, found, broken := p.tcpOption(e.Type)
+	if !p.hasTCP() {
+		return rules.Break
+	}
+	tcp, _, _, _ := p.transport()
+	const checksum = 16
 	if e.Reset {
-		_, protocol, _, header := p.transport()
-		if !header || protocol != protocolTCP {
-			return rules.Break
-		}
-		if found {
+		switch {
+		case broken:
+			return rules.Drop
+		case found:
 			w.changed = true
 			for i := at; i < end; i++ {
+				p.mend(tcp+checksum, p.Data[i:i+1], []byte{1}, i)
 				p.Data[i] = 1
 			}
 		}
 		return rules.Continue
 	}
-	if !found {
-		// The kernel breaks off only if there is no TCP header (goto err).
-		if _, protocol, _, header := p.transport(); !header || protocol != protocolTCP {
-			return rules.Break
-		}
-		return rules.Continue
-	}
 	have := w.register(e.Reg, int(e.Len))
 	first := at + int(e.Offset)
-	if have == nil || e.Len > 4 || first+int(e.Len) > end {
+	switch {
+	case have == nil:
+		return w.either(blame{"exthdr", "it reads beyond the registers"})
+	case broken || found && uint64(e.Offset)+uint64(e.Len) > uint64(end-at):
 		return rules.Break
+	case !found || e.Len != 2 && e.Len != 4:
+		return rules.Continue
 	}
+	w.changed = true
 	if b := w.blind(e.Reg, int(e.Len)); b != nil {
 		p.hide(first, first+int(e.Len), *b)
 		return rules.Continue
@@ -179,7 +207,8 @@ func (w *walk) setOption(e *rules.Exthdr) rules.VerdictKind {
 	if e.Len == 2 && e.Type == mss && binary.BigEndian.Uint16(p.Data[first:]) <= binary.BigEndian.Uint16(have) {
 		return rules.Continue
 	}
-	w.changed = true
+	p.mend(tcp+checksum, append([]byte(nil), p.Data[first:first+int(e.Len)]...), have, first)
 	copy(p.Data[first:], have)
+	p.show(first, first+int(e.Len))
 	return rules.Continue
 }

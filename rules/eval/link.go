@@ -236,8 +236,7 @@ func (w *walk) rise(name string, depth int) bool {
 			w.frame.untag()
 		}
 	}
-	w.between(name, "", name)
-	return w.passAs(rules.Netdev, rules.Ingress, allPriorities)
+	return w.ingress(name)
 }
 
 // sink takes the packet from a device down to the wire.

@@ -12,12 +12,25 @@ import (
 type index struct {
 	chains map[string]*rules.Chain
 	sets   map[string]*setIndex
+	flows  map[string]bool // flowtables that rules put flows into
 }
 
+func (x *index) offloads(flowtable string) bool { return x.flows[flowtable] }
+
 func newIndex(t *rules.Table) *index {
-	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*setIndex, len(t.Sets))}
+	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*setIndex, len(t.Sets)), flows: map[string]bool{}}
 	for _, c := range t.Chains {
 		x.chains[c.Name] = c
+		if len(t.Flowtables) == 0 {
+			continue
+		}
+		for _, r := range c.Rules {
+			for _, e := range r.Exprs {
+				if f, ok := e.(*rules.FlowOffload); ok {
+					x.flows[f.Table] = true
+				}
+			}
+		}
 	}
 	for _, s := range t.Sets {
 		x.sets[s.Name] = &setIndex{set: s}

@@ -31,6 +31,8 @@ type walk struct {
 	called          bool   // br_netfilter has taken the packet
 	prerouted       bool   // and through prerouting
 	brouted         bool   // a rule has it handed up instead of bridged
+	takenOver       bool   // a flowtable has sent it on
+	keyed           bool   // a rule has given it the settings of a tunnel
 	ahead           *frame // a link header that is there already, but can't be loaded from
 
 	registers [64]byte
@@ -276,7 +278,7 @@ func harmless(e rules.Expr) bool {
 	case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder,
 		*rules.Counter, *rules.Log, *rules.Last, *rules.Limit, *rules.Quota, *rules.ConnLimit,
 		*rules.Fib, *rules.RT, *rules.Socket, *rules.OSF, *rules.Hash, *rules.Numgen,
-		*rules.XFRM, *rules.Tunnel, *rules.Match, *rules.IPTables:
+		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.Match, *rules.IPTables:
 		return true
 	case *rules.Target:
 		return harmlessTargets[e.Ext]

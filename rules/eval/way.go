@@ -152,6 +152,13 @@ func (w *walk) arrive() {
 func (w *walk) receive(before netip.Addr, out string, index uint32) {
 	p := &w.packet
 	p.trim()
+	if w.takenOver {
+		w.verdict, w.decided = Accept, nil
+		if w.direct(before, out, index) {
+			w.depart(p.Out, p.OutPort)
+		}
+		return
+	}
 	if !w.prerouted && !w.pass(rules.Prerouting) {
 		return
 	}

@@ -44,6 +44,8 @@ func decoderOf(name string) func(*attributes) rules.Expr {
 		return xfrm
 	case "tunnel":
 		return tunnel
+	case "inner":
+		return inner
 	case "limit":
 		return limit
 	case "quota":
@@ -99,9 +101,10 @@ func expression(b []byte) rules.Expr {
 	return decode(name, data)
 }
 
-// decode reads the data of an expression, or of an object of the same form.
-func decode(name string, data []byte) rules.Expr {
-	decoder := decoderOf(name)
+// decode reads the data of an expression.
+func decode(name string, data []byte) rules.Expr { return decodeBy(name, decoderOf(name), data) }
+
+func decodeBy(name string, decoder func(*attributes) rules.Expr, data []byte) rules.Expr {
 	if decoder == nil {
 		return &rules.Opaque{Kind: name, Why: "the expression is not known", Data: data}
 	}

@@ -63,6 +63,11 @@ func TestExpression(t *testing.T) {
 		{"match of a large revision", exprBytes("match", attribute(1, "tcp"), be32(2, 256), raw(3)), nil},
 		{"limit flags", exprBytes("limit", raw(1, make([]byte, 8)...), raw(2, make([]byte, 8)...), be32(5, 2)), nil},
 		{"notrack", attribute(1, "notrack"), &rules.Notrack{}},
+		{"inner", exprBytes("inner", be32(1, 0), be32(2, 1), be32(3, 15), be32(4, 8), nest(5, exprBytes("meta", be32(1, 1), be32(2, 1)))),
+			&rules.Inner{Type: 1, Flags: 15, HdrSize: 8, Exprs: rules.Exprs{&rules.Meta{Key: 1}}}},
+		{"inner that isn't a load", exprBytes("inner", be32(2, 1), be32(3, 15), be32(4, 8), nest(5, exprBytes("notrack"))), nil},
+		{"inner that stores", exprBytes("inner", be32(2, 1), be32(3, 15), be32(4, 8), nest(5, exprBytes("meta", be32(3, 1), be32(2, 1)))), nil},
+		{"inner of what is not known", exprBytes("inner", be32(2, 1), be32(3, 15), be32(4, 8), nest(5, exprBytes("nosuch"))), nil},
 	} {
 		got := expression(c.give)
 		if o, opaque := got.(*rules.Opaque); opaque {
@@ -111,7 +116,7 @@ func TestMessages(t *testing.T) {
 		s.Elements[0].Verdict.Kind != rules.Accept || !s.Elements[1].CatchAll {
 		t.Errorf("%+v", s)
 	}
-	if _, ok := table.Objects[0].Expr.(*rules.Opaque); !ok {
+	if o, ok := table.Objects[0].Expr.(*rules.Opaque); !ok || o.Why == "" {
 		t.Errorf("%+v", table.Objects[0])
 	}
 	if f := table.Flowtables[0]; f.Priority != 5 || !reflect.DeepEqual(f.Devices, []string{"lo", "eth*"}) {
@@ -126,6 +131,41 @@ func TestMessages(t *testing.T) {
 	} {
 		if err := d.Message(m[0], m[1], m[2:]); err == nil {
 			t.Errorf("%v was taken", m)
+		}
+	}
+}
+
+func TestObjects(t *testing.T) {
+	host32 := func(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+	for _, c := range []struct {
+		kind uint32
+		data []byte
+		want rules.Expr // nil: an Opaque
+	}{
+		{3, join(attribute(1, "ftp"), raw(2, 0, 2), raw(3, 6)), &rules.Helper{Kind: "ftp", L3: rules.IP, L4: 6}},
+		{3, join(attribute(1, "ftp"), raw(2, 9, 2), raw(3, 6)), nil},
+		{7, join(raw(1, 0, 10), raw(2, 17), nest(3, be32(1, 30), be32(2, 60))), &rules.Timeout{L3: rules.IP6, L4: 17, Seconds: []uint32{30, 60}}},
+		{7, join(raw(1, 0, 10), raw(2, 17), nest(3, be32(1, 30), be32(3, 60))), nil},
+		{8, attribute(1, "a:b:c"), &rules.Secmark{Context: "a:b:c"}},
+		{8, nil, nil},
+		{9, join(raw(1, 0, 2), raw(2, 6), raw(3, 1, 2), raw(4, host32(5)...), raw(5, 9)),
+			&rules.Expectation{L3: rules.IP, L4: 6, Port: 258, TimeoutMS: 5, Size: 9}},
+		{9, join(raw(1, 0, 2), raw(2, 6), raw(3, 1, 2), raw(4, 5), raw(5, 9)), nil},
+		{6, join(be32(1, 7), nest(2, raw(1, 1, 2, 3, 4), raw(2, 5, 6, 7, 8)), raw(7, 0, 0), raw(8, 0x12, 0xb5), be32(4, 1), raw(5, 3), raw(6, 64), nest(9)),
+			&rules.TunnelKey{ID: 7, Src: []byte{1, 2, 3, 4}, Dst: []byte{5, 6, 7, 8}, Dport: 4789, Flags: 1, TOS: 3, TTL: 64, Options: []byte{}}},
+		{6, join(be32(1, 7), nest(3, raw(2, 5, 6, 7, 8))), nil},
+		{6, be32(1, 7), nil},
+		{10, join(raw(1, 5, 0xb4), raw(2, 7), be32(3, 3)), &rules.Synproxy{MSS: 1460, Wscale: 7, Flags: 3}},
+		{77, nil, nil},
+	} {
+		name, decoder := decoderOfObject(c.kind)
+		got := decodeBy(name, decoder, c.data)
+		if o, opaque := got.(*rules.Opaque); opaque {
+			if c.want != nil || o.Why == "" {
+				t.Errorf("%d: %+v", c.kind, o)
+			}
+		} else if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%d: %+v, want %+v", c.kind, got, c.want)
 		}
 	}
 }

@@ -90,19 +90,40 @@ func element(a *attributes) rules.Element {
 	return e
 }
 
-// objectKinds are the names of the types of objects, NFT_OBJECT_*. Those of an
-// expression's name have its form.
-var objectKinds = map[uint32]string{1: "counter", 2: "quota", 3: "ct helper", 4: "limit", 5: "connlimit",
-	6: "tunnel object", 7: "ct timeout", 8: "secmark", 9: "ct expectation", 10: "synproxy"}
+// decoderOfObject reads NFTA_OBJ_DATA of a type of object, NFT_OBJECT_*; nil if
+// it is not known. Those of an expression's name have its form.
+func decoderOfObject(kind uint32) (string, func(*attributes) rules.Expr) {
+	switch kind {
+	case 1:
+		return "counter", counter
+	case 2:
+		return "quota", quota
+	case 3:
+		return "ct helper", helper
+	case 4:
+		return "limit", limit
+	case 5:
+		return "connlimit", connlimit
+	case 6:
+		return "tunnel object", tunnelKey
+	case 7:
+		return "ct timeout", timeout
+	case 8:
+		return "secmark", secmark
+	case 9:
+		return "ct expectation", expectation
+	case 10:
+		return "synproxy", synproxy
+	}
+	return "object", nil
+}
 
 func (d *Decoder) object(t *rules.Table, a *attributes) {
 	o := &rules.Object{Name: a.name(2), Type: a.need32(3), Handle: a.u64(6)}
+	o.Comment = a.comment(8, 0)
 	data, _ := a.get(4)
-	kind, ok := objectKinds[o.Type]
-	if !ok {
-		kind = "object"
-	}
-	o.Expr = decode(kind, data)
+	name, decoder := decoderOfObject(o.Type)
+	o.Expr = decodeBy(name, decoder, data)
 	t.Objects = append(t.Objects, o)
 }
 

@@ -53,7 +53,7 @@ func (r *random) verdict() *rules.Verdict {
 func (r *random) expr(depth int) rules.Expr {
 	set := []string{"s", "m", "v", "none"}[r.byte()%4]
 	family := rules.Family(r.byte() % 12)
-	switch r.byte() % 38 {
+	switch r.byte() % 39 {
 	case 0:
 		if r.bool() {
 			return &rules.Immediate{Verdict: r.verdict()}
@@ -132,6 +132,12 @@ func (r *random) expr(depth int) rules.Expr {
 		return &rules.Target{Ext: []string{"LOG", "t\n", "DNAT"}[r.byte()%3], Rev: r.byte() % 3, Data: r.data()}
 	case 36:
 		return &rules.Opaque{Kind: "match:x\n", Data: r.data()}
+	case 37:
+		e := &rules.Inner{Type: uint32(r.byte() % 6), Flags: r.u32(), HdrSize: r.u32()}
+		if depth < 3 {
+			e.Exprs = rules.Exprs{r.expr(depth + 1)}
+		}
+		return e
 	}
 	return &rules.Opaque{Kind: "last\x00", Why: "no\nword", Data: r.data()}
 }
@@ -149,6 +155,10 @@ func (r *random) table() *rules.Table {
 			s.Elements[0].Verdict = r.verdict()
 		}
 		t.Sets = append(t.Sets, s)
+	}
+	for _, e := range []rules.Expr{&rules.Helper{Kind: "k\x1b", L3: rules.IP, L4: r.byte()}, &rules.Timeout{L4: 6, Seconds: []uint32{r.u32(), r.u32()}},
+		&rules.Expectation{L4: r.byte(), TimeoutMS: r.u32()}, &rules.Secmark{Context: "s\x07"}, &rules.TunnelKey{ID: r.u32(), Src: r.data(), Dst: r.data(), Options: r.data()}} {
+		t.Objects = append(t.Objects, &rules.Object{Name: "o\x1b", Type: r.u32() % 12, Expr: e, Comment: "c\x00"})
 	}
 	rule := &rules.Rule{Comment: "a\x00b"}
 	for range r.byte() % 24 {

@@ -73,6 +73,7 @@ type node struct {
 	offset      int
 	protocol    bool // it says what the next header is
 	key         uint32
+	tunnel      uint32 // of what is read from the packet in one, its type
 	dir         int8
 	option      *words.Option // exthdr
 	optionField *words.Field
@@ -153,7 +154,7 @@ func same(a, b *node) bool {
 		return a == b
 	}
 	if a.kind != b.kind || a.op != b.op || a.bits != b.bits || a.n != b.n || a.text != b.text || a.header != b.header ||
-		a.field != b.field || a.base != b.base || a.offset != b.offset || a.key != b.key || a.dir != b.dir ||
+		a.field != b.field || a.base != b.base || a.offset != b.offset || a.key != b.key || a.tunnel != b.tunnel || a.dir != b.dir ||
 		a.option != b.option || a.optionField != b.optionField || len(a.kids) != len(b.kids) {
 		return false
 	}

@@ -25,6 +25,8 @@ type reader struct {
 	p     *printer
 	regs  [16]*node
 	stmts []*stmt
+	// carried is what the rule has told of the packet in a tunnel.
+	carried carried
 }
 
 func (r *reader) get(reg rules.Reg) *node {
@@ -158,6 +160,8 @@ func (r *reader) load(e rules.Expr) bool {
 			return false
 		}
 		return r.lookup(e)
+	case *rules.Inner:
+		return r.inner(e)
 	case *rules.Hash:
 		n := &node{kind: fixed, typ: words.Integer, order: words.Host, bits: 32}
 		text := fmt.Sprintf(" mod %d", e.Modulus)
@@ -217,6 +221,9 @@ func (r *reader) compare(e rules.Expr) bool {
 			right = c
 		}
 		r.match(left, right, op(e.Op))
+		if op(e.Op) == eq {
+			r.learnInner(left, e.Data)
+		}
 	case *rules.Range:
 		left := r.get(e.Source)
 		if left == nil || e.Op > 1 || len(e.From) > 16 || len(e.To) > 16 || len(e.From) == 0 || len(e.To) == 0 {

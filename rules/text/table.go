@@ -61,41 +61,6 @@ func (w *writer) table() {
 	w.str("}\n")
 }
 
-func (w *writer) object(o *rules.Object) {
-	name := words.Name(words.ObjectTypes, uint64(o.Type))
-	if name == "" {
-		name = "unknown"
-	}
-	w.str("\t" + name + " ")
-	w.name(o.Name)
-	w.str(" {\n\t\t")
-	switch e := o.Expr.(type) {
-	case *rules.Counter:
-		w.printf("packets %d bytes %d", e.Packets, e.Bytes)
-	case *rules.Quota:
-		w.quota(e)
-	case *rules.Limit:
-		w.limit(e)
-	case *rules.Synproxy:
-		w.printf("mss %d\n\t\twscale %d", e.MSS, e.Wscale)
-		if e.Flags&(synproxyTimestamp|synproxySACK) != 0 {
-			w.str("\n\t\t")
-			if e.Flags&synproxyTimestamp != 0 {
-				w.str("timestamp")
-			}
-			w.str(" ")
-			if e.Flags&synproxySACK != 0 {
-				w.str("sack-perm")
-			}
-		}
-	case nil:
-		w.str("[ ]")
-	default:
-		w.str(bracket(e))
-	}
-	w.str("\n\t}\n")
-}
-
 func (w *writer) flowtable(f *rules.Flowtable) {
 	w.str("\tflowtable ")
 	w.name(f.Name)

@@ -122,7 +122,15 @@ var SetFlags = []Symbol{{"constant", 2}, {"dynamic", 32}, {"interval", 4}, {"tim
 
 // ObjectTypes are the stateful objects, NFT_OBJECT_*.
 var ObjectTypes = []Symbol{
-	{"counter", 1}, {"quota", 2}, {"ct helper", 3}, {"limit", 4}, {"ct timeout", 7}, {"secmark", 8}, {"ct expectation", 9}, {"synproxy", 10},
+	{"counter", 1}, {"quota", 2}, {"ct helper", 3}, {"limit", 4}, {"ct timeout", 7}, {"secmark", 8}, {"ct expectation", 9}, {"synproxy", 10}, {"tunnel", 6},
+}
+
+// TimeoutStates are the states that conntrack keeps a connection of a protocol in,
+// in the order of CTA_TIMEOUT_*, and for how many seconds if nothing else is said.
+var TimeoutStates = map[uint8][]Symbol{
+	6: {{"syn_sent", 120}, {"syn_recv", 60}, {"established", 432000}, {"fin_wait", 120}, {"close_wait", 60}, {"last_ack", 30},
+		{"time_wait", 120}, {"close", 10}, {"syn_sent2", 120}, {"retrans", 300}, {"unack", 300}},
+	17: {{"unreplied", 30}, {"replied", 120}},
 }
 
 // RejectTypes are the kinds of reject (NFT_REJECT_*) and the type of their code.
