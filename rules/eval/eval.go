@@ -104,30 +104,12 @@ func (m *Machine) Trace(way Way, p *Packet) Result {
 	})
 }
 
-// Hook runs a packet through the base chains of one hook of its own family (or,
-// for ingress and egress, of its device), in order of priority. Its conntrack
-// state must be given if the rules ask for it. The packet is not changed.
+// Hook runs a packet through the base chains of one hook, in order of priority.
+// Its conntrack state must be given if the rules ask for it. The packet is not
+// changed. Chains of equal priority run in the order in which the ruleset has
+// them; the kernel's is that of their registration.
 func (m *Machine) Hook(hook rules.Hook, p *Packet) Result {
-	family := p.Family
-	if hook == rules.Ingress || hook == rules.Egress {
-		family = rules.Netdev
-	}
-	return m.HookOf(family, hook, p)
-}
-
-// HookOf runs a packet through the base chains of one hook of a family: of a
-// bridge, the packet's In and Out are then ports.
-func (m *Machine) HookOf(family rules.Family, hook rules.Hook, p *Packet) Result {
-	return m.explore(p, func(w *walk) {
-		if hook != rules.Output || family == rules.Bridge {
-			w.frame = w.arrivedFrame()
-		}
-		w.stands = p.In
-		if hook == rules.Postrouting || hook == rules.Egress || family == rules.Bridge && p.Out != "" {
-			w.stands = p.Out
-		}
-		w.passAs(family, hook, allPriorities)
-	})
+	return m.explore(p, func(w *walk) { w.pass(hook) })
 }
 
 // explore runs once for every combination of what can't be decided.

@@ -88,9 +88,36 @@ var allPriorities = window{math.MinInt32, math.MaxInt32}
 
 func (v window) has(priority int32) bool { return v.from <= priority && priority <= v.to }
 
-// pass takes the packet through a hook of its own family.
+// HookOf runs a packet through the base chains of one hook of a family, as
+// [Machine.Hook] does for the packet's own: of a bridge, the packet's In and Out
+// are then ports.
+func (m *Machine) HookOf(family rules.Family, hook rules.Hook, p *Packet) Result {
+	return m.explore(p, func(w *walk) { w.alone(family, hook) })
+}
+
+// alone takes the packet through one hook that is no part of a way.
+func (w *walk) alone(family rules.Family, hook rules.Hook) bool {
+	if hook != rules.Output || family == rules.Bridge {
+		w.frame = w.arrivedFrame()
+	}
+	p := &w.packet
+	w.stands = p.In
+	if hook == rules.Postrouting || hook == rules.Egress || family == rules.Bridge && p.Out != "" {
+		w.stands = p.Out
+	}
+	return w.passAs(family, hook, allPriorities)
+}
+
+// pass takes the packet through a hook of its own family, or of its device.
 func (w *walk) pass(hook rules.Hook) bool {
-	return w.passAs(w.packet.Family, hook, allPriorities)
+	family := w.packet.Family
+	if hook == rules.Ingress || hook == rules.Egress {
+		family = rules.Netdev
+	}
+	if w.way == "" {
+		return w.alone(family, hook)
+	}
+	return w.passAs(family, hook, allPriorities)
 }
 
 // passAs takes the packet through a hook of a family: its base chains by
