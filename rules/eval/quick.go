@@ -95,7 +95,7 @@ func (w *walk) quickMeta(e *rules.Meta) (rules.VerdictKind, bool) {
 		}
 		b = protocol
 	case metaNFProto:
-		b = byte(w.packet.Family)
+		b = byte(w.nfproto())
 	default:
 		return 0, false
 	}
