@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/files"
 	"github.com/portwhy/portwhy/rules/ipset"
+	"github.com/portwhy/portwhy/rules/nfttext"
 	"github.com/portwhy/portwhy/rules/text"
 )
 
@@ -45,7 +49,8 @@ counters; then the chains that rules jump to, sets and objects.
 	return cmd
 }
 
-const rulesAbout = `--rules takes what these write: iptables-save, ip6tables-save, ipset save.`
+const rulesAbout = `--rules takes what these write: nft list ruleset, nft -j list ruleset, iptables-save,
+ip6tables-save, ipset save; and files for nft -f, iptables-restore, ipset restore.`
 
 func (s *session) rules(cmd *cobra.Command, from rulesFlag) error {
 	fw, facts, err := s.firewall(cmd.Context(), from)
@@ -97,7 +102,7 @@ func (s *session) firewall(ctx context.Context, from rulesFlag) (host.Firewall, 
 				return fw, nil, usage("--rules -: standard input can be read once")
 			}
 		}
-		set, err := s.readRules(path)
+		set, err := s.readRules(ctx, path, facts)
 		if err != nil {
 			return fw, nil, err
 		}
@@ -110,33 +115,94 @@ func (s *session) firewall(ctx context.Context, from rulesFlag) (host.Firewall, 
 // maxRules bounds a file of rules.
 const maxRules = 1 << 30
 
-func (s *session) readRules(path string) (*rules.Ruleset, error) {
-	in := s.Stdin
-	if path != "-" {
-		f, err := openPlain(path)
-		if err != nil {
-			return nil, usage("--rules %s: %w", path, err)
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, maxRules+1))
+func (s *session) readRules(ctx context.Context, path string, facts host.Host) (*rules.Ruleset, error) {
+	data, err := s.readFile(path)
 	if err != nil {
 		return nil, usage("--rules %s: %w", path, err)
 	}
-	if len(data) > maxRules {
-		return nil, usage("--rules %s: larger than %d MiB", path, maxRules>>20)
+	o := files.Options{Include: s.include}
+	if facts != nil {
+		o.Interface = indexOf(ctx, facts)
 	}
-	set, err := files.Parse(strings.TrimSpace(path), data)
+	set, err := files.Parse(path, data, o)
 	if err != nil {
 		return nil, usage("--rules: %w", err)
 	}
 	return set, nil
 }
 
+// readFile reads a plain file, or standard input.
+func (s *session) readFile(path string) ([]byte, error) {
+	in := s.Stdin
+	if path != "-" {
+		f, err := openPlain(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxRules+1))
+	if err == nil && len(data) > maxRules {
+		err = fmt.Errorf("larger than %d MiB", maxRules>>20)
+	}
+	return data, err
+}
+
+// include reads the files that nft's include names, which may be a pattern. One
+// that is not absolute is below /etc, as nft has it, or else here.
+func (s *session) include(pattern string) ([]nfttext.File, error) {
+	places := []string{pattern}
+	if !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, "./") {
+		places = []string{filepath.Join("/etc", pattern), pattern}
+	}
+	for _, place := range places {
+		names, err := filepath.Glob(place)
+		if err != nil {
+			return nil, err
+		}
+		var list []nfttext.File
+		for _, name := range names {
+			data, err := s.readFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			list = append(list, nfttext.File{Name: name, Text: string(data)})
+		}
+		if len(list) > 0 {
+			return list, nil
+		}
+	}
+	if strings.ContainsAny(pattern, "*?[") {
+		return nil, nil // a pattern may stand for nothing
+	}
+	return nil, fs.ErrNotExist
+}
+
+// indexOf is a device's index by its name.
+func indexOf(ctx context.Context, h host.Host) func(string) (uint32, bool) {
+	links, err := h.Links(ctx)
+	if err != nil {
+		return nil
+	}
+	return func(name string) (uint32, bool) {
+		for _, l := range links {
+			if l.Name == name {
+				return uint32(l.Index), true
+			}
+		}
+		return 0, false
+	}
+}
+
 // printerFor prints rules with the names of the host's devices.
 func printerFor(ctx context.Context, h host.Host) *text.Printer {
-	p := &text.Printer{}
+	p := &text.Printer{Interface: func(index uint32) string {
+		if index == 1 {
+			return "lo" // in every namespace
+		}
+		return ""
+	}}
 	if h == nil {
 		return p
 	}

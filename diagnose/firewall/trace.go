@@ -97,12 +97,13 @@ type Tracer struct {
 	facts   eval.Host
 	printer *text.Printer
 	tool    diagnose.Tool
+	devices []string // that have an invented number
 }
 
 // NewTracer prepares a ruleset. The facts may be zero: what rules ask of the
 // host is then not known.
 func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, version string) *Tracer {
-	return &Tracer{set, eval.Compile(set, facts), facts, printer, diagnose.Tool{Name: "portwhy", Version: version}}
+	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.Tool{Name: "portwhy", Version: version}}
 }
 
 // Trace takes a packet through the firewall. An error is one in what was asked.
@@ -135,13 +136,32 @@ func (t *Tracer) Trace(asked Packet) (*Trace, error) {
 
 const unknownWord = "unknown"
 
+// index is the number of a device. Where there is no host to ask, each name has a
+// number of its own that no rule can ask for: a saved ruleset has names of
+// devices, and the number of lo.
 func (t *Tracer) index(device string) uint32 {
-	if device == "" || t.facts.Device == nil {
+	switch {
+	case device == "":
 		return 0
+	case t.facts.Device != nil:
+		d, _ := t.facts.Device(device)
+		return d.Index
+	case device == "lo":
+		return loopbackIndex
 	}
-	d, _ := t.facts.Device(device)
-	return d.Index
+	for i, name := range t.devices {
+		if name == device {
+			return inventedIndex + uint32(i)
+		}
+	}
+	t.devices = append(t.devices, device)
+	return inventedIndex + uint32(len(t.devices)-1)
 }
+
+const (
+	loopbackIndex = 1       // LOOPBACK_IFINDEX
+	inventedIndex = 1 << 30 // beyond what a kernel gives out
+)
 
 // fill writes a result.
 func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/ipset"
+	"github.com/portwhy/portwhy/rules/nftjson"
+	"github.com/portwhy/portwhy/rules/nfttext"
 	"github.com/portwhy/portwhy/rules/xtables"
 )
 
@@ -59,19 +61,24 @@ func isIPSet(line string) bool {
 var things = map[string]bool{"table": true, "chain": true, "rule": true, "set": true, "map": true, "element": true, "flowtable": true,
 	"counter": true, "quota": true, "limit": true, "secmark": true, "synproxy": true, "ct": true}
 
+// Options is what a file alone doesn't tell: see [nfttext.Options].
+type Options = nfttext.Options
+
 // Parse reads a file; name is for its errors, which are [rules.SyntaxError].
-func Parse(name string, data []byte) (*rules.Ruleset, error) {
+func Parse(name string, data []byte, o Options) (*rules.Ruleset, error) {
 	switch Detect(data) {
 	case Empty:
 		return &rules.Ruleset{}, nil
+	case NFTJSON:
+		return nftjson.Parse(name, bytes.NewReader(data), o.Options)
+	case IPTablesSave:
+		return xtables.Parse(name, data, 0)
 	case IPSetSave:
 		sets, err := ipset.Parse(name, data)
 		if err != nil {
 			return nil, err
 		}
 		return &rules.Ruleset{IPSets: sets}, nil
-	case IPTablesSave:
-		return xtables.Parse(name, data, 0)
 	}
-	return nil, &rules.SyntaxError{File: name, Line: 1, Column: 1, Message: "expected the output of iptables-save or ipset save"}
+	return nfttext.Parse(name, string(data), o)
 }

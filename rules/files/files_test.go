@@ -38,8 +38,10 @@ func TestErrors(t *testing.T) {
 		"*filter\n:INPUT DROP [0:0]\n-A INPUT --bogus\nCOMMIT\n": "f:3:",
 		"create bad hash:ip\nadd bad nonsense\n":                 "f:2:",
 		"create bad hash:nothing\n":                              "f:1:",
+		"table ip t {\n chain c { bogus }\n}\n":                  "f:2:",
+		"{\"nftables\": [\n{\"bogus\": 1}]}":                     "f:2:",
 	} {
-		if _, err := Parse("f", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := Parse("f", []byte(text), Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s…", text, err, want)
 		}
 	}
@@ -50,7 +52,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		set, err := Parse("f", data)
+		set, err := Parse("f", data, Options{})
 		if (set == nil) == (err == nil) {
 			t.Errorf("%q: %v and %v", data, set, err)
 		}
