@@ -14,7 +14,7 @@ TARGETS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 RACE = $(shell command -v gcc cc clang >/dev/null && [ "$$($(GO) env GOARCH)" != 386 ] && echo -race)
 RUN_TESTS = $(GO) tool gotestsum --format standard-quiet --
 
-.PHONY: build test packages lint unit lab bench fuzz cross clean
+.PHONY: build test packages lint unit lab bench fuzz oracle cross clean
 
 build: ## bin/portwhy, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/portwhy ./agent/cmd/portwhy
@@ -43,6 +43,13 @@ bench: ## speed beside ss, lsof and fuser, as ratios
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*_test.go:func , ,' | sort -u | while read -r dir target; do \
 		echo "== $$dir $$target"; $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; done
+
+# Flags of the comparison with the kernel: the first seed, and how many pairs of
+# ruleset and packet (0: until one fails or ^C).
+SEED ?= 1
+PAIRS ?= 0
+oracle: ## random rules and packets: what the evaluator says against what the kernel does
+	CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 ./agent/oracle -run TestOracle -v -args -seed $(SEED) -pairs $(PAIRS)
 
 cross: ## the other systems: the program builds, and vet takes its tests
 	@for t in $(TARGETS); do \

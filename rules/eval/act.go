@@ -60,8 +60,12 @@ func (w *walk) other(e rules.Expr) rules.VerdictKind {
 	return w.either(blame{e.Name(), "it is not modelled"})
 }
 
-// natExpr is nft_nat_eval of net/netfilter/nft_nat.c.
+// natExpr is nft_nat_eval of net/netfilter/nft_nat.c; in a table of family inet
+// it passes over packets of the family that it isn't for (nft_nat_inet_eval).
 func (w *walk) natExpr(e *rules.NAT) rules.VerdictKind {
+	if (e.Family == rules.IP || e.Family == rules.IP6) && e.Family != w.packet.Family {
+		return rules.Continue
+	}
 	destination := e.Type == 1
 	r := natRange{flags: e.Flags}
 	if e.HasAddrMin {

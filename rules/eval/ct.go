@@ -76,6 +76,9 @@ func (w *walk) ct(e *rules.CT) rules.VerdictKind {
 		if !f.fresh {
 			return unknown(4)
 		}
+		if f.source.unsure && !f.source.nat || f.destination.unsure && !f.destination.nat {
+			return w.hide(e.Reg, 4, blame{"ct status", "whether the mapping changed anything is not known"})
+		}
 		return w.load32(e.Reg, f.status(w.arrived && w.way == Through))
 	case ctMark:
 		if f.markUnknown != nil {
@@ -134,14 +137,11 @@ func (w *walk) ctTuple(e *rules.CT) rules.VerdictKind {
 	t := w.flow.original
 	family := w.packet.Family
 	if e.Dir == 1 {
-		now := w.packet.tuple()
-		if len(w.packet.hidden) > 0 {
-			return w.hide(e.Reg, 16, w.packet.hidden[0].blame)
+		p := &w.flow.now
+		if len(p.hidden) > 0 {
+			return w.hide(e.Reg, 16, p.hidden[0].blame)
 		}
-		t = tuple{src: now.dst, dst: now.src, sport: now.dport, dport: now.sport}
-		if t.protocol = now.protocol; t.protocol == protocolICMP || t.protocol == protocolICMP6 {
-			return w.hide(e.Reg, 16, blame{"ct", "the answer to ICMP is not modelled"})
-		}
+		t = p.tuple().answer()
 	}
 	var data []byte
 	switch e.Key {

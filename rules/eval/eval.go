@@ -62,9 +62,10 @@ type Result struct {
 	Doubts []Doubt
 	// Reject is what answers, for the verdict Reject.
 	Reject *rules.Reject
-	// Packet is the packet as it was at the end: after NAT and with its marks.
+	// Packet is the packet as it was at the end, after NAT. Its marks are those of
+	// the first of the ways; Out is empty if the ways differ.
 	Packet *Packet
-	// Way is the way that it took.
+	// Way is the way that it took, empty if the ways differ.
 	Way Way
 	// State is the packet's conntrack state at the end: a bit of NF_CT_STATE_*, 0
 	// where conntrack has not seen it, and on different ways [Mixed].
@@ -106,8 +107,8 @@ func (m *Machine) Trace(way Way, p *Packet) Result {
 
 // Hook runs a packet through the base chains of one hook, in order of priority.
 // Its conntrack state must be given if the rules ask for it. The packet is not
-// changed. Chains of equal priority run in the order in which the ruleset has
-// them; the kernel's is that of their registration.
+// changed. Of chains of equal priority the last that the ruleset has runs first, as
+// the kernel does with what was registered last.
 func (m *Machine) Hook(hook rules.Hook, p *Packet) Result {
 	return m.explore(p, func(w *walk) { w.pass(hook) })
 }
@@ -165,6 +166,9 @@ func (r *Result) join(w *walk) {
 	}
 	if r.Way != w.way {
 		r.Way = ""
+	}
+	if r.Packet.Out != w.packet.Out {
+		r.Packet.Out, r.Packet.OutIndex = "", 0
 	}
 	if r.State != w.flow.state {
 		r.State = Mixed

@@ -13,6 +13,7 @@ type flow struct {
 	state    uint32 // as ct state gives it, once it has been tracked
 	fresh    bool   // the entry was made for this packet: its values are known
 	original tuple  // as the packet was when it was tracked
+	now      Packet // the same, with what NAT has made of it since
 
 	mark        uint32
 	markUnknown *blame
@@ -22,6 +23,7 @@ type flow struct {
 
 	destination, source mapping
 	redirected          bool // the destination is an address of this host
+	unrouted            bool // NAT has taken away the route that a loopback's packet had
 	diverted            bool // TPROXY hands the packet to a local socket
 }
 
@@ -35,40 +37,48 @@ type tuple struct {
 
 // mapping is what NAT has made of one side of a flow.
 type mapping struct {
-	set bool // decided, even if nothing changes
-	nat bool // something changes
+	set    bool // decided, even if nothing changes
+	nat    bool // something changes
+	unsure bool // it may also change something that is not known
 }
 
 // duties are what a ruleset makes the kernel do with each packet of a family:
-// put fragments together, track connections, map addresses. What asks for it
-// switches it on, wherever it stands (nf_defrag_ipv4_enable, nf_ct_netns_get,
-// nf_nat_register_fn).
+// put fragments together, track connections, map addresses. A chain of type nat
+// maps, but it doesn't track: expressions do, and in every table of their
+// family, wherever they stand (nf_defrag_ipv4_enable, nf_ct_netns_get, which
+// reads the expression's own family for nat, and nf_nat_register_fn).
 type duties struct{ gathers, tracks, maps bool }
 
 func dutiesOf(set *rules.Ruleset) map[rules.Family]duties {
 	all := map[rules.Family]duties{}
 	for _, t := range set.Tables {
-		families := []rules.Family{t.Family}
-		if t.Family == rules.Inet {
-			families = []rules.Family{rules.IP, rules.IP6}
-		}
-		d := tableDuties(t)
-		for _, f := range families {
-			have := all[f]
-			all[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
-		}
+		addDuties(all, t)
 	}
 	return all
 }
 
-func tableDuties(t *rules.Table) (d duties) {
+func addDuties(all map[rules.Family]duties, t *rules.Table) {
+	add := func(family rules.Family, d duties) {
+		for _, f := range carried(family) {
+			have := all[f]
+			all[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
+		}
+	}
 	look := func(exprs []rules.Expr) {
-		d.tracks = d.tracks || slices.ContainsFunc(exprs, usesConntrack)
-		d.gathers = d.gathers || d.tracks || slices.ContainsFunc(exprs, usesDefrag)
+		for _, e := range exprs {
+			family := t.Family
+			if nat, ok := e.(*rules.NAT); ok && nat.Family != 0 {
+				family = nat.Family
+			}
+			tracks := usesConntrack(e)
+			if gathers := tracks || usesDefrag(e); gathers {
+				add(family, duties{gathers: true, tracks: tracks})
+			}
+		}
 	}
 	for _, c := range t.Chains {
-		if c.Type == "nat" && c.Base() {
-			d = duties{true, true, true}
+		if c.Type == "nat" && c.Base() && !t.Dormant() {
+			add(t.Family, duties{maps: true})
 		}
 		for _, r := range c.Rules {
 			look(r.Exprs)
@@ -83,7 +93,17 @@ func tableDuties(t *rules.Table) (d duties) {
 	for _, o := range t.Objects {
 		look([]rules.Expr{o.Expr})
 	}
-	return d
+}
+
+// carried are the families that conntrack sees for a table's family.
+func carried(f rules.Family) []rules.Family {
+	switch f {
+	case rules.Inet:
+		return []rules.Family{rules.IP, rules.IP6}
+	case rules.Bridge:
+		return []rules.Family{rules.Bridge, rules.IP, rules.IP6}
+	}
+	return []rules.Family{f}
 }
 
 // usesDefrag reports whether an expression wants whole packets without
@@ -110,7 +130,7 @@ func usesConntrack(e rules.Expr) bool {
 		return e.Type == objectHelper || e.Type == objectTimeout || e.Type == objectExpect
 	case *rules.Match:
 		switch e.Ext {
-		case "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper":
+		case "cluster", "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper":
 			return true
 		}
 	case *rules.Target:
@@ -149,13 +169,19 @@ func (w *walk) track() bool {
 	case Invalid, Untracked:
 		return true
 	}
-	f.tracked, f.fresh = true, state == New
+	w.enter()
+	f.fresh = state == New
 	f.labelsKnown = f.fresh
 	if !f.fresh {
 		f.markUnknown = &blame{"ct", "the flow's mark is not known"}
 	}
-	f.original = p.tuple()
 	return true
+}
+
+// enter takes the packet into conntrack's table as it is.
+func (w *walk) enter() {
+	f := &w.flow
+	f.tracked, f.original, f.now = true, w.packet.tuple(), w.packet.copy()
 }
 
 // firstState is the state of a packet that belongs to no flow yet, by protocol:
@@ -173,12 +199,12 @@ func (p *Packet) firstState() uint32 {
 			return Invalid
 		}
 		// By the table of states a first SYN starts a flow, a first ACK picks one
-		// up in the middle, and SYN+ACK, FIN alone and RST belong to none.
+		// up in the middle, and SYN+ACK, FIN and RST belong to none.
 		const fin, syn, rst, ack = 1, 2, 4, 16
 		switch flags := l4[13] & (fin | syn | rst | ack); {
 		case flags&rst != 0, flags&syn != 0 && flags&ack != 0:
 			return Invalid
-		case flags&syn != 0, flags&ack != 0:
+		case flags&syn != 0, flags&(ack|fin) == ack:
 			return New
 		}
 		return Invalid
@@ -251,6 +277,20 @@ func (p *Packet) tuple() tuple {
 			copy(t.dport, l4[:2])
 		}
 	}
+	return t
+}
+
+// answer is the tuple of answers (nf_ct_invert_tuple): ICMP's identifier stays,
+// and the type becomes the answer's (invmap of nf_conntrack_proto_icmp.c and
+// nf_conntrack_proto_icmpv6.c).
+func (t tuple) answer() tuple {
+	t.src, t.dst = t.dst, t.src
+	if t.protocol != protocolICMP && t.protocol != protocolICMP6 {
+		t.sport, t.dport = t.dport, t.sport
+		return t
+	}
+	other := map[uint8]uint8{8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 128: 129, 129: 128, 139: 140, 140: 139}
+	t.dport = []byte{other[t.dport[0]], t.dport[1]}
 	return t
 }
 

@@ -131,7 +131,7 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 	tracks := enters && duties.tracks && within.has(priorityConntrack)
 	maps := duties.maps && hook != rules.Forward && family != rules.Bridge
 	at := natPriority(hook)
-	before := w.key()
+	defer w.take()
 	for i := 0; i < len(list) || gathers || tracks || maps; {
 		end := i == len(list)
 		if gathers && (end || list[i].priority >= priorityDefrag) {
@@ -158,7 +158,6 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 				return false
 			}
 			i = n
-			before = w.key()
 			continue
 		}
 		if end {
@@ -169,6 +168,7 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 		if e.chain.Type == "nat" && !duties.maps || !within.has(e.priority) || !w.onDevice(e) {
 			continue
 		}
+		before := w.key()
 		if !w.base(e) {
 			return false
 		}
@@ -177,11 +177,9 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 		}
 		// Chains of type route, and the mangle table of iptables-legacy, have the
 		// packet routed anew if they have changed what routing looks at.
-		if hook == rules.Output && (e.chain.Type == "route" || e.table.Backend == rules.IptablesLegacy && e.table.Name == "mangle") {
-			if after := w.key(); after != before {
-				before = after
-				w.reroute("it is routed anew after OUTPUT has changed it")
-			}
+		routes := e.chain.Type == "route" || e.table.Backend == rules.IptablesLegacy && e.table.Name == "mangle"
+		if hook == rules.Output && routes && w.key() != before && !w.reroute("it is routed anew after OUTPUT has changed it") {
+			return false
 		}
 	}
 	return true
@@ -220,19 +218,23 @@ func boundTo(c *rules.Chain, name string) bool {
 	})
 }
 
-// routed is what routing looks at of a packet.
+// routed is what a chain may change for the packet to be routed anew
+// (nf_route_table_hook4 and _hook6 in net/netfilter/nft_chain_route.c).
 type routed struct {
 	src, dst netip.Addr
 	mark     uint32
-	tos      byte
+	flow     [4]byte // of IPv6: class and label
+	other    byte    // type of service, or hop limit
 	unknown  bool
 }
 
 func (w *walk) key() routed {
 	p := &w.packet
 	k := routed{src: p.Address(false), dst: p.Address(true), mark: p.Mark, unknown: w.markUnknown != nil}
-	if len(p.Data) > 1 {
-		k.tos = p.Data[1]
+	if p.Family == rules.IP6 && len(p.Data) >= 8 {
+		k.flow, k.other = [4]byte(p.Data), p.Data[7]
+	} else if len(p.Data) > 1 {
+		k.other = p.Data[1]
 	}
 	return k
 }

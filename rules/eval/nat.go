@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 
@@ -12,6 +13,7 @@ const (
 	rangeMapIPs      = 1
 	rangeProto       = 2
 	rangeRandom      = 4
+	rangePersistent  = 8
 	rangeProtoOffset = 32
 	rangeNetmap      = 64
 	rangeFullyRandom = 16
@@ -23,6 +25,7 @@ type natRange struct {
 	min, max         []byte
 	portMin, portMax uint16
 	portBase         uint16
+	blame            *blame // why the address is not known
 }
 
 // nat is the NAT core at a hook (nf_nat_inet_fn): the flow's first packet goes
@@ -33,7 +36,7 @@ func (w *walk) nat(chains []entry) bool {
 	if w.way == "" { // one hook alone
 		switch w.packet.State {
 		case New, Related:
-			f.tracked = true
+			w.enter()
 		case 0:
 			for _, e := range chains {
 				if len(e.chain.Rules) > 0 {
@@ -48,7 +51,16 @@ func (w *walk) nat(chains []entry) bool {
 	}
 	side := w.side()
 	if side.set {
-		return true // mapped where the packet came from; it is changed already
+		// Mapped where the packet came from. Every hook changes it anew, as rules
+		// may have written to it since.
+		if side.nat || side.unsure {
+			before := w.packet.Address(true)
+			w.packet.become(&f.now, natPriority(w.hook) == priorityDNAT)
+			// Loopback's packets have a route already, unless NAT changes where they
+			// go (nf_nat_ipv4_pre_routing, nf_nat_ipv6_in).
+			f.unrouted = w.hook == rules.Prerouting && w.packet.Address(true) != before
+		}
+		return true
 	}
 	dst := w.packet.Address(true)
 	if state, _ := w.ctState(); state == New || state == Related {
@@ -65,7 +77,7 @@ func (w *walk) nat(chains []entry) bool {
 	}
 	side.set = true
 	if w.hook == rules.Output && w.packet.Address(true) != dst {
-		w.reroute("it is routed anew after NAT has changed its destination")
+		return w.reroute("it is routed anew after NAT has changed its destination")
 	}
 	return true
 }
@@ -103,8 +115,9 @@ func (w *walk) side() *mapping {
 	return &w.flow.source
 }
 
-// mapTo changes a side of the packet as nf_nat_setup_info and nf_nat_packet
-// do. What the kernel picks from a range by chance or by what is free is hidden.
+// mapTo changes a side of the packet as nf_nat_setup_info and nf_nat_packet do,
+// where no other flow has what it is to become (get_unique_tuple in
+// net/netfilter/nf_nat_core.c). What the kernel picks by chance is hidden.
 func (w *walk) mapTo(destination bool, r natRange) rules.VerdictKind {
 	side := &w.flow.source
 	if destination {
@@ -113,44 +126,174 @@ func (w *walk) mapTo(destination bool, r natRange) rules.VerdictKind {
 	if !w.flow.tracked || side.set {
 		return rules.Accept
 	}
-	side.set, side.nat, w.mapped, w.changed = true, true, true, true
-	p := &w.packet
-	reason := blame{"nat", "the kernel picks from a range"}
-	if from, to, ok := p.addressSpan(destination); ok && r.flags&rangeMapIPs != 0 && len(r.min) == to-from {
-		one := string(r.min) == string(r.max) || len(r.max) == 0
-		switch {
-		case r.flags&rangeNetmap != 0 && len(r.max) == len(r.min):
-			mapped := make([]byte, len(r.min))
-			for i := range mapped {
-				mask := ^(r.min[i] ^ r.max[i])
-				mapped[i] = p.Data[from+i]&^mask | r.min[i]&mask
-			}
-			p.rewrite(from, mapped)
-		case one:
-			p.rewrite(from, r.min)
-		default:
-			if !between(p.Data[from:to], r.min, r.max) || destination {
-				p.hide(from, to, reason)
-			}
-		}
+	side.set, w.mapped, w.changed = true, true, true
+	if len(r.max) == 0 {
+		r.max = r.min
 	}
-	w.mapPort(destination, r, reason)
+	p := &w.flow.now
+	before, hidden := bytes.Clone(p.Data), len(p.hidden)
+	if keeps, why := p.keeps(destination, r); why != nil {
+		p.hideSide(destination, *why)
+	} else if !keeps {
+		p.mapAddress(destination, r, w.flow.zone)
+		p.mapPort(destination, r)
+	}
+	side.nat = !bytes.Equal(before, p.Data)
+	side.unsure = len(p.hidden) > hidden
+	if side.nat || side.unsure {
+		w.packet.become(p, destination)
+	}
 	return rules.Accept
 }
 
+// become gives the packet a side of what its flow's packets become
+// (nf_nat_manip_pkt in net/netfilter/nf_nat_proto.c).
+func (p *Packet) become(now *Packet, destination bool) {
+	set := func(from, to int) {
+		if b := now.blind(from, to); b != nil {
+			p.hide(from, to, *b)
+		} else if to <= len(now.Data) {
+			p.rewrite(from, bytes.Clone(now.Data[from:to]))
+		}
+	}
+	if from, to, ok := now.addressSpan(destination); ok {
+		set(from, to)
+	}
+	if at, ok := now.mappedPort(destination); ok {
+		set(at, at+2)
+	}
+}
+
+// keeps reports whether a source is in the range already: then it stays as it is.
+func (p *Packet) keeps(destination bool, r natRange) (bool, *blame) {
+	if destination || r.flags&(rangeRandom|rangeFullyRandom) != 0 {
+		return false, nil
+	}
+	if r.blame != nil {
+		return false, r.blame
+	}
+	if from, to, ok := p.addressSpan(false); ok && r.flags&rangeMapIPs != 0 && len(r.min) == to-from {
+		if why := p.blind(from, to); why != nil {
+			return false, why
+		}
+		if !between(p.Data[from:to], r.min, r.max) {
+			return false, nil
+		}
+	}
+	if at, ok := p.mappedPort(false); ok && r.flags&rangeProto != 0 {
+		if why := p.blind(at, at+2); why != nil {
+			return false, why
+		}
+		old := binary.BigEndian.Uint16(p.Data[at:])
+		return r.portMin <= old && old <= r.portMax, nil
+	}
+	return true, nil
+}
+
+// hideSide says that what a side was mapped to is not known.
+func (p *Packet) hideSide(destination bool, why blame) {
+	if from, to, ok := p.addressSpan(destination); ok {
+		p.hide(from, to, why)
+	}
+	if at, ok := p.mappedPort(destination); ok {
+		p.hide(at, at+2, why)
+	}
+}
+
+// mapAddress is find_best_ips_proto.
+func (p *Packet) mapAddress(destination bool, r natRange, zone uint16) {
+	from, to, ok := p.addressSpan(destination)
+	if ok && r.blame != nil {
+		p.hide(from, to, *r.blame)
+		return
+	}
+	if !ok || r.flags&rangeMapIPs == 0 || len(r.min) != to-from || len(r.max) != to-from {
+		return
+	}
+	if r.flags&rangeNetmap != 0 {
+		mapped := make([]byte, len(r.min))
+		for i := range mapped {
+			mask := ^(r.min[i] ^ r.max[i])
+			mapped[i] = p.Data[from+i]&^mask | r.min[i]&mask
+		}
+		p.rewrite(from, mapped)
+		return
+	}
+	if bytes.Equal(r.min, r.max) {
+		p.rewrite(from, r.min)
+		return
+	}
+	src, dst := p.Address(false), p.Address(true)
+	if !src.IsValid() || !dst.IsValid() {
+		p.hide(from, to, blame{"nat", "the kernel picks from a range by the packet's addresses"})
+		return
+	}
+	p.rewrite(from, r.pick(src.AsSlice(), dst.AsSlice(), zone))
+}
+
+// pick spreads flows over a range of addresses by a hash of their own.
+func (r *natRange) pick(src, dst []byte, zone uint16) []byte {
+	persistent := r.flags&rangePersistent != 0
+	key := make([]byte, 16) // union nf_inet_addr
+	copy(key, src)
+	seed := uint32(0)
+	if !persistent {
+		seed = binary.NativeEndian.Uint32(dst[len(dst)-4:]) ^ uint32(zone)
+	}
+	j := jhash(key, seed)
+	picked := make([]byte, len(r.min))
+	full := false
+	for i := 0; i < len(picked); i += 4 {
+		low, distance := uint32(0), ^uint32(0)
+		if !full {
+			low = binary.BigEndian.Uint32(r.min[i:])
+			distance = binary.BigEndian.Uint32(r.max[i:]) - low + 1
+		}
+		binary.BigEndian.PutUint32(picked[i:], low+uint32(uint64(j)*uint64(distance)>>32))
+		if !bytes.Equal(picked[i:i+4], r.max[i:i+4]) {
+			full = true
+		}
+		if !persistent {
+			j ^= binary.NativeEndian.Uint32(dst[i:])
+		}
+	}
+	return picked
+}
+
+// mappedPort is where the port stands that a mapping changes: of ICMP's
+// requests the identifier, on either side.
+func (p *Packet) mappedPort(destination bool) (int, bool) {
+	offset, protocol, _, header := p.transport()
+	if !header || offset+8 > len(p.Data) {
+		return 0, false
+	}
+	kind := p.Data[offset]
+	switch {
+	case protocol == protocolICMP && (kind == 0 || kind == 8 || kind >= 13 && kind <= 18),
+		protocol == protocolICMP6 && (kind == 128 || kind == 129):
+		return offset + 4, true
+	}
+	return p.portAt(destination)
+}
+
 // mapPort is nf_nat_l4proto_unique_tuple, for a port that no other flow has.
-func (w *walk) mapPort(destination bool, r natRange, reason blame) {
-	p := &w.packet
-	at, ok := p.portAt(destination)
+func (p *Packet) mapPort(destination bool, r natRange) {
+	at, ok := p.mappedPort(destination)
 	if !ok {
 		return
 	}
+	reason := blame{"nat", "the kernel picks from a range of ports"}
+	if p.blind(at, at+2) != nil && (r.flags&rangeProto == 0 || r.portMin != r.portMax) {
+		return // it stays hidden
+	}
 	old := binary.BigEndian.Uint16(p.Data[at:])
 	random := r.flags&(rangeRandom|rangeFullyRandom) != 0
+	_, ports := p.portAt(destination)
 	switch {
 	case r.flags&rangeProto == 0:
-		// The source's port is kept if it is free, and at random if so asked.
-		if random && !destination {
+		// The port is kept if it is free, and at random if so asked: a
+		// destination's never, but ICMP's identifier on either side.
+		if random && (!destination || !ports) {
 			p.hide(at, at+2, reason)
 		}
 	case r.flags&rangeProtoOffset != 0 && r.portMax >= r.portMin:
@@ -159,6 +302,8 @@ func (w *walk) mapPort(destination bool, r natRange, reason blame) {
 		p.rewrite(at, binary.BigEndian.AppendUint16(nil, r.portMin))
 	case !random && old >= r.portMin && old <= r.portMax:
 		// Kept, as it is in the range.
+	case destination && !random && r.portMin < r.portMax:
+		p.rewrite(at, binary.BigEndian.AppendUint16(nil, r.portMin)) // the search starts there
 	default:
 		p.hide(at, at+2, reason)
 	}
@@ -218,17 +363,10 @@ func (p *Packet) mend(sum int, old, now []byte, at int) {
 			if (at+i)%2 == 0 {
 				v <<= 8
 			}
-			if flip != 0 {
-				mask := uint16(0xff)
-				if (at+i)%2 == 0 {
-					mask = 0xff00
-				}
-				v = ^v & mask
-			}
-			total += uint32(v)
+			total += uint32(v ^ flip) // to flip all 16 bits is to subtract
 		}
 	}
-	add(old, 1)
+	add(old, 0xffff)
 	add(now, 0)
 	for total > 0xffff {
 		total = total>>16 + total&0xffff
@@ -251,11 +389,7 @@ func (w *walk) masquerade(r natRange) rules.VerdictKind {
 	r.flags |= rangeMapIPs
 	switch {
 	case !known:
-		from, to, ok := p.addressSpan(false)
-		if ok {
-			p.hide(from, to, blame{"masq", "the address of the device it leaves by is not known"})
-		}
-		r.flags &^= rangeMapIPs
+		r.blame = &blame{"masq", "the address of the device it leaves by is not known"}
 	case !a.IsValid():
 		return rules.Drop
 	default:
@@ -308,10 +442,6 @@ func sameScope(a, destination netip.Addr) bool {
 
 // redirectBlind redirects to an address of this host that is not known.
 func (w *walk) redirectBlind(r natRange) rules.VerdictKind {
-	p := &w.packet
-	if from, to, ok := p.addressSpan(true); ok {
-		p.hide(from, to, blame{"redir", "the address of the device it came by is not known"})
-	}
-	r.flags &^= rangeMapIPs
+	r.blame = &blame{"redir", "the address of the device it came by is not known"}
 	return w.mapTo(true, r)
 }

@@ -114,6 +114,10 @@ func spanAt(spans []span, from, to int) *blame {
 	return nil
 }
 
+// Known reports whether the bytes of Data from one place to before another are
+// known: what the kernel picks by chance, or from what isn't known, is not.
+func (p *Packet) Known(from, to int) bool { return p.blind(from, to) == nil }
+
 // addressSpan is where an address stands in the network header.
 func (p *Packet) addressSpan(destination bool) (from, to int, ok bool) {
 	switch {

@@ -20,6 +20,7 @@ type walk struct {
 	flow     flow
 	way      Way
 	arrived  bool // from a device
+	turned   *turn
 	hook     rules.Hook
 	family   rules.Family // whose hook it is
 	frame    frame
@@ -244,6 +245,7 @@ func (w *walk) perhaps(b blame) rules.VerdictKind {
 			return rules.Break
 		}
 	}
+	w.doubt(b) // of whether the rule counts, which changes nothing
 	return rules.Break
 }
 

@@ -162,7 +162,7 @@ func (w *walk) receive(before netip.Addr, out string, index uint32) {
 	if !w.prerouted && !w.pass(rules.Prerouting) {
 		return
 	}
-	if w.way != Through && !w.direct(before, out, index) {
+	if (w.way != Through || w.flow.unrouted) && !w.direct(before, out, index) {
 		return
 	}
 	if w.way != Forward {
@@ -176,13 +176,54 @@ func (w *walk) receive(before netip.Addr, out string, index uint32) {
 	if p.Out != out {
 		port = ""
 	}
-	if !w.pass(rules.Forward) {
+	if !w.hop() || !w.pass(rules.Forward) {
 		return
 	}
 	w.stands = p.Out
 	if w.pass(rules.Postrouting) && w.fits() {
 		w.depart(p.Out, port)
 	}
+}
+
+// hop is what forwarding does to a packet before the forward hook; false if it
+// ends here (ip_forward in net/ipv4/ip_forward.c, ip6_forward in
+// net/ipv6/ip6_output.c).
+func (w *walk) hop() bool {
+	p, at := &w.packet, 8
+	if p.Family == rules.IP6 {
+		at = 7
+		if src := p.Address(false); p.In != p.Out && src.IsValid() && (src.IsUnspecified() || src.IsMulticast() || src.IsLoopback() || src.IsLinkLocalUnicast()) {
+			return w.lose()
+		}
+	} else if len(p.Data) >= 20 && w.sysctl("net/ipv4/ip_forward_update_priority") != "0" {
+		p.Priority, w.priorityUnknown = [16]uint32{4: 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4}[p.Data[1]>>1&15], nil // ip_tos2prio
+	}
+	if at >= len(p.Data) || p.blind(at, at+1) != nil {
+		return true
+	}
+	left := p.Data[at]
+	if left <= 1 {
+		return w.lose()
+	}
+	p.rewrite(at, []byte{left - 1})
+	return true
+}
+
+// lose ends the walk of a packet that the host drops by no rule.
+func (w *walk) lose() bool {
+	w.table, w.chain, w.rule = nil, nil, nil
+	w.verdict, w.decided = Drop, nil
+	return false
+}
+
+// sysctl is a setting, empty if it isn't known.
+func (w *walk) sysctl(key string) string {
+	if ask := w.m.host.Sysctl; ask != nil {
+		if v, ok := ask(key); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 // leastMTU is what a device that carries IPv6 has at least.
@@ -216,10 +257,19 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 		w.way = In
 		return true
 	}
+	if ask := w.m.host.AddressType; w.flow.unrouted && ask != nil && p.Family == rules.IP {
+		// No packet of this host's own may come in again without its route
+		// (fib_validate_source in net/ipv4/fib_frontend.c).
+		if kind, ok := ask(p.Address(false), "", false); ok && kind == Local {
+			return w.lose()
+		}
+	}
 	if route, ok := w.route(p.In, ""); ok {
 		switch route.Type {
 		case Local, Broadcast:
-			w.way = In
+			if w.way != Through {
+				w.way = In
+			}
 		case Unicast:
 			w.way = Forward
 			p.Out = route.Out
@@ -227,9 +277,7 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 		case Multicast:
 			// By the way that was asked for.
 		default:
-			w.table, w.chain, w.rule = nil, nil, nil
-			w.verdict, w.decided = Drop, nil
-			return false
+			return w.lose()
 		}
 		if route.Type != Multicast {
 			return true
@@ -247,26 +295,44 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 	return true
 }
 
+// turn is where a new routing decision at OUTPUT leads. The chains that the
+// packet has still to meet there see the device that it came with.
+type turn struct {
+	out   string
+	index uint32
+	way   Way
+	blame *blame // why it isn't known
+}
+
 // reroute is the routing decision for a packet of this host whose header or
-// mark was changed at OUTPUT (ip_route_me_harder in net/ipv4/netfilter.c).
-func (w *walk) reroute(why string) {
-	p := &w.packet
-	if a := p.Address(true); a.IsLoopback() {
-		p.Out, p.OutIndex = "lo", w.deviceIndex("lo")
-		w.way = Through
-		return
+// mark was changed at OUTPUT (ip_route_me_harder in net/ipv4/netfilter.c,
+// ip6_route_me_harder); without a route the packet is lost.
+func (w *walk) reroute(why string) bool {
+	if a := w.packet.Address(true); a.IsLoopback() {
+		w.turned = &turn{out: "lo", index: w.deviceIndex("lo"), way: Through}
+		return true
 	}
 	route, ok := w.route("", "")
 	if !ok {
-		w.outUnknown = &blame{"route", why}
-		return
+		w.turned = &turn{blame: &blame{"route", why}, out: w.packet.Out, index: w.packet.OutIndex, way: w.way}
+		return true
 	}
 	switch route.Type {
-	case Local, Broadcast, Unicast, Multicast:
-		p.Out, p.OutIndex = route.Out, w.deviceIndex(route.Out)
-		if w.way = Out; route.Type == Local {
-			w.way = Through
-		}
+	case Local:
+		w.turned = &turn{out: route.Out, index: w.deviceIndex(route.Out), way: Through}
+	case Broadcast, Unicast, Multicast:
+		w.turned = &turn{out: route.Out, index: w.deviceIndex(route.Out), way: Out}
+	default:
+		return w.lose()
+	}
+	return true
+}
+
+// take goes where a new routing decision leads.
+func (w *walk) take() {
+	if t := w.turned; t != nil {
+		w.turned = nil
+		w.packet.Out, w.packet.OutIndex, w.way, w.outUnknown = t.out, t.index, t.way, t.blame
 	}
 }
 

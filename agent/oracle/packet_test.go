@@ -1,0 +1,268 @@
+//go:build linux
+
+package oracle
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/eval"
+)
+
+// packet is one that is sent. It is known again by its id, which is in IPv4's
+// identification or IPv6's flow label, and in TCP's numbers.
+type packet struct {
+	id           uint16
+	way          eval.Way
+	peer         int // that sends it, if one does
+	src, dst     netip.Addr
+	proto        uint8
+	sport, dport uint16 // of ICMP: the identifier, and type and code
+	flags        uint8  // of TCP
+	ttl, tos     uint8
+	payload      int
+	options      bool // of TCP: MSS, window scale, timestamps allowed
+	mark         uint32
+	state        uint32 // of a flow that exists; 0 for a first packet
+}
+
+const (
+	protoICMP  = 1
+	protoTCP   = 6
+	protoUDP   = 17
+	protoICMP6 = 58
+	flagFIN    = 1
+	flagSYN    = 2
+	flagRST    = 4
+	flagACK    = 16
+)
+
+// ttlMax is below what the host itself sends with: by that its own are told apart.
+const ttlMax = 128
+
+func (p *packet) family() rules.Family {
+	if p.src.Is4() {
+		return rules.IP
+	}
+	return rules.IP6
+}
+
+// device is the one it comes by, empty if the host sends it.
+func (p *packet) device() string {
+	if p.way == eval.In || p.way == eval.Forward {
+		return deviceNames[p.peer]
+	}
+	return ""
+}
+
+// String is what the files of testdata have of a packet, in parse's words.
+func (p *packet) String() string {
+	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d",
+		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark)
+}
+
+func parsePacket(line string) (*packet, error) {
+	p := &packet{}
+	for _, word := range strings.Fields(line) {
+		key, value, _ := strings.Cut(word, "=")
+		n, err := strconv.ParseUint(value, 10, 32)
+		switch key {
+		case "way":
+			p.way, err = eval.Way(value), nil
+		case "src":
+			p.src, err = netip.ParseAddr(value)
+		case "dst":
+			p.dst, err = netip.ParseAddr(value)
+		case "options":
+			p.options, err = value == "true", nil
+		case "peer":
+			p.peer = int(n)
+		case "proto":
+			p.proto = uint8(n)
+		case "sport":
+			p.sport = uint16(n)
+		case "dport":
+			p.dport = uint16(n)
+		case "flags":
+			p.flags = uint8(n)
+		case "ttl":
+			p.ttl = uint8(n)
+		case "tos":
+			p.tos = uint8(n)
+		case "payload":
+			p.payload = int(n)
+		case "mark":
+			p.mark = uint32(n)
+		default:
+			err = fmt.Errorf("a packet has no %s", key)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// bytes is the packet from its network header on.
+func (p *packet) bytes() []byte {
+	l4 := p.transport()
+	var d []byte
+	if p.src.Is4() {
+		d = make([]byte, 20, 20+len(l4))
+		d[0], d[1], d[8], d[9] = 0x45, p.tos, p.ttl, p.proto
+		binary.BigEndian.PutUint16(d[2:], uint16(20+len(l4)))
+		binary.BigEndian.PutUint16(d[4:], p.id)
+		copy(d[12:], p.src.AsSlice())
+		copy(d[16:], p.dst.AsSlice())
+		binary.BigEndian.PutUint16(d[10:], fold(sum(0, d)))
+	} else {
+		d = make([]byte, 40, 40+len(l4))
+		binary.BigEndian.PutUint32(d, 6<<28|uint32(p.tos)<<20|uint32(p.id))
+		binary.BigEndian.PutUint16(d[4:], uint16(len(l4)))
+		d[6], d[7] = p.proto, p.ttl
+		copy(d[8:], p.src.AsSlice())
+		copy(d[24:], p.dst.AsSlice())
+	}
+	pseudo := sum(uint32(len(l4))+uint32(p.proto), append(p.src.AsSlice(), p.dst.AsSlice()...))
+	switch p.proto {
+	case protoTCP:
+		binary.BigEndian.PutUint16(l4[16:], fold(sum(pseudo, l4)))
+	case protoUDP:
+		c := fold(sum(pseudo, l4))
+		if c == 0 {
+			c = 0xffff
+		}
+		binary.BigEndian.PutUint16(l4[6:], c)
+	case protoICMP:
+		binary.BigEndian.PutUint16(l4[2:], fold(sum(0, l4)))
+	case protoICMP6:
+		binary.BigEndian.PutUint16(l4[2:], fold(sum(pseudo, l4)))
+	}
+	return append(d, l4...)
+}
+
+func (p *packet) transport() []byte {
+	var l4 []byte
+	switch p.proto {
+	case protoTCP:
+		l4 = make([]byte, 20)
+		if p.options {
+			l4 = append(l4, 2, 4, 5, 180, 4, 2, 1, 1) // MSS 1460, SACK permitted
+		}
+		number := uint32(p.id) << 8
+		binary.BigEndian.PutUint32(l4[4:], number)
+		if p.flags&flagACK != 0 {
+			binary.BigEndian.PutUint32(l4[8:], number)
+		}
+		l4[12], l4[13] = byte(len(l4)/4)<<4, p.flags
+		binary.BigEndian.PutUint16(l4[14:], 1000)
+	case protoUDP:
+		l4 = make([]byte, 8)
+		binary.BigEndian.PutUint16(l4[4:], uint16(8+p.payload))
+	default:
+		l4 = make([]byte, 8)
+		binary.BigEndian.PutUint16(l4, p.dport)
+		binary.BigEndian.PutUint16(l4[4:], p.sport)
+		binary.BigEndian.PutUint16(l4[6:], p.id)
+	}
+	if p.proto == protoTCP || p.proto == protoUDP {
+		binary.BigEndian.PutUint16(l4, p.sport)
+		binary.BigEndian.PutUint16(l4[2:], p.dport)
+	}
+	for i := range p.payload {
+		l4 = append(l4, byte(i))
+	}
+	return l4
+}
+
+// sum adds 16-bit words for a checksum, fold makes the checksum of it.
+func sum(start uint32, d []byte) uint32 {
+	for i := 0; i+1 < len(d); i += 2 {
+		start += uint32(d[i])<<8 | uint32(d[i+1])
+	}
+	if len(d)%2 == 1 {
+		start += uint32(d[len(d)-1]) << 8
+	}
+	return start
+}
+
+func fold(s uint32) uint16 {
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return ^uint16(s)
+}
+
+// link is the link header of a frame from a neighbour.
+func link(peer int, f rules.Family) []byte {
+	h := append(append([]byte{}, hostMACs[peer]...), peerMACs[peer]...)
+	if f == rules.IP {
+		return append(h, 8, 0)
+	}
+	return append(h, 0x86, 0xdd)
+}
+
+// model is the packet for the evaluator.
+func (p *packet) model(w *world) *eval.Packet {
+	m := &eval.Packet{Family: p.family(), Data: p.bytes(), Mark: p.mark, State: p.state}
+	if in := p.device(); in != "" {
+		m.In, m.InIndex, m.Link = in, w.indexes[in], link(p.peer, m.Family)
+		return m
+	}
+	m.HasOwner = true // root sends
+	r, _ := w.facts.Route(eval.Query{Src: p.src, Dst: p.dst, Mark: p.mark})
+	m.Out, m.OutIndex = r.Out, w.indexes[r.Out]
+	return m
+}
+
+// name tells which of our packets a header, or the beginning of one, is of; 0
+// for what the host sends itself.
+func name(d []byte) uint16 {
+	switch {
+	case len(d) >= 20 && d[0]>>4 == 4 && d[8] < ttlMax:
+		return binary.BigEndian.Uint16(d[4:])
+	case len(d) >= 40 && d[0]>>4 == 6 && d[7] < ttlMax:
+		return binary.BigEndian.Uint16(d[2:])
+	}
+	return 0
+}
+
+// answer is what a packet of the host says about one of ours: a reset, or an
+// ICMP error.
+type answer struct {
+	reset      bool
+	kind, code uint8
+}
+
+// readAnswer reads one; id 0 if it is none.
+func readAnswer(d []byte) (id uint16, a answer) {
+	header, proto := 0, uint8(0)
+	switch {
+	case len(d) >= 20 && d[0]>>4 == 4:
+		header, proto = int(d[0]&15)*4, d[9]
+	case len(d) >= 40 && d[0]>>4 == 6:
+		header, proto = 40, d[6]
+	}
+	if header == 0 || len(d) < header+8 {
+		return 0, a
+	}
+	l4 := d[header:]
+	switch proto {
+	case protoTCP:
+		if len(l4) < 20 || l4[13]&flagRST == 0 {
+			return 0, a
+		}
+		number := binary.BigEndian.Uint32(l4[4:])
+		if l4[13]&flagACK != 0 {
+			number = binary.BigEndian.Uint32(l4[8:])
+		}
+		return uint16(number >> 8), answer{reset: true}
+	case protoICMP, protoICMP6:
+		return name(l4[8:]), answer{kind: l4[0], code: l4[1]}
+	}
+	return 0, a
+}
