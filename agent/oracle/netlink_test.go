@@ -274,7 +274,7 @@ func (s *flowSocket) forget(p *packet) error {
 	tuple := attribute(attribute(nil, 1|nested, ip), 2|nested, proto)
 	err := request(s.fd, flowDelete, byte(p.family()), attribute(nil, 1|nested, tuple))
 	if err == unix.ENOENT {
-		return nil
+		return s.clear() // dropped before it was known, or known by other numbers
 	}
 	return err
 }
