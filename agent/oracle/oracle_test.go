@@ -26,6 +26,7 @@ var (
 	pairsMax   = flag.Int("pairs", 20000, "how many pairs of ruleset and packet are compared; 0 for no end")
 	perRuleset = flag.Int("packets", 100, "packets for each ruleset")
 	failures   = flag.Int("failures", 1, "how many failures end the run")
+	kinds      = flag.String("kind", "all", "rules of which kind: nft, iptables or all")
 	verbose    = flag.Bool("rules", false, "print the rules as they were before a failure was shrunk")
 	workers    = flag.Int("workers", runtime.NumCPU(), "how many namespaces work at once")
 )
@@ -101,10 +102,22 @@ func work(t *testing.T, cpu int, seeds chan int64, done chan struct{}, all *tall
 	return nil
 }
 
+// rules makes random ones of the kind that is asked for.
+func (d dice) rules() *ruleset {
+	kind := *kinds
+	if kind == "all" {
+		kind = pick(d, "nft", "nft", "nft", "iptables", "iptables")
+	}
+	if kind == "iptables" {
+		return d.xtablesRules()
+	}
+	return d.nftRules()
+}
+
 // try compares one ruleset.
 func (w *world) try(t *testing.T, s int64, all *tally) error {
 	d := dice{rand.New(rand.NewSource(s))}
-	r := d.nftRules()
+	r := d.rules()
 	if err := w.load(r); err != nil {
 		all.Lock()
 		defer all.Unlock()
@@ -152,7 +165,7 @@ func (w *world) tell(t *testing.T, s int64, r *ruleset, failed *pair) {
 			t.Error(err)
 		}
 	}
-	t.Errorf("seed %d: %s (%s)\n%s\n%s\n%s", s, why, note, failed.packet, explain(&failed.result, &failed.outcome), r.nftText())
+	t.Errorf("seed %d: %s (%s)\n%s\n%s\n%s", s, why, note, failed.packet, explain(&failed.result, &failed.outcome), r)
 }
 
 // add counts pairs, and gives the first that disagrees.

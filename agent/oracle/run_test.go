@@ -5,6 +5,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
@@ -27,10 +28,74 @@ func (w *world) load(r *ruleset) error {
 	return w.loadTexts(texts)
 }
 
-// loadTexts loads what each tool reads.
+// loadTexts loads what each tool reads. Tables of iptables-legacy stay for as long
+// as their namespace does: all are there from the beginning, and only emptied.
 func (w *world) loadTexts(texts map[string]string) error {
-	return command("flush ruleset\n"+traced+texts["nft"], "nft", "-f", "-")
+	legacy := false
+	for _, tool := range tools {
+		legacy = legacy || strings.HasSuffix(tool, "legacy") && texts[tool] != ""
+	}
+	if legacy || w.legacy {
+		for _, tool := range tools[:2] {
+			if err := command(emptyTables, tool+"-restore"); err != nil {
+				return err
+			}
+		}
+	}
+	w.legacy = legacy
+	if err := command("flush ruleset\n"+traced+texts["nft"], "nft", "-f", "-"); err != nil {
+		return err
+	}
+	if w.sets {
+		if err := command("", "ipset", "destroy"); err != nil {
+			return err
+		}
+	}
+	if w.sets = texts["ipset"] != ""; w.sets {
+		if err := command(texts["ipset"], "ipset", "restore", "-exist"); err != nil {
+			return err
+		}
+	}
+	for _, tool := range tools {
+		if texts[tool] == "" {
+			continue
+		}
+		if err := command(texts[tool], tool+"-restore"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// emptyTables has all tables of iptables with no rules.
+const emptyTables = `*raw
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+COMMIT
+*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+COMMIT
+*security
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+COMMIT
+`
 
 // run sends packets through the rules that are loaded, one after the other,
 // and says what was predicted for each and what happened.

@@ -27,6 +27,18 @@ func (w *world) shrink(r *ruleset, p *packet) bool {
 }
 
 func shrinkRules(r *ruleset, fails func() bool) (smaller bool) {
+	for _, tool := range tools {
+		for k := 0; k < len(r.tables[tool]); {
+			old := r.tables[tool]
+			r.tables[tool] = slices.Delete(slices.Clone(old), k, k+1)
+			if fails() {
+				smaller = true
+			} else {
+				r.tables[tool] = old
+				k++
+			}
+		}
+	}
 	for i := 0; i < len(r.lists()); i++ {
 		list := r.lists()[i]
 		for k := 0; k < len(*list); {

@@ -45,6 +45,17 @@ func (r *ruleset) nftText() string {
 	return b.String()
 }
 
+// String is all that is loaded.
+func (r *ruleset) String() string {
+	all := r.setText() + r.nftText()
+	for _, tool := range tools {
+		if text := r.restoreText(tool); text != "" {
+			all += "# " + tool + "\n" + text
+		}
+	}
+	return all
+}
+
 func (n *node) write(b *strings.Builder, indent string) {
 	if n.head == "" {
 		fmt.Fprintf(b, "%s%s\n", indent, strings.Join(n.words, " "))
@@ -94,8 +105,7 @@ func (r *ruleset) lists() []*[]*node {
 	add(&r.sets)
 	add(&r.nft)
 	for _, tool := range tools {
-		list := r.tables[tool]
-		for _, n := range list {
+		for _, n := range r.tables[tool] {
 			add(&n.parts)
 		}
 	}

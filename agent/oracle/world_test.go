@@ -44,6 +44,8 @@ type world struct {
 	flows   *flowSocket
 	facts   eval.Host
 	indexes map[string]uint32
+	legacy  bool // there are rules of iptables-legacy
+	sets    bool // there are ipsets
 }
 
 // newWorld makes the namespaces. The calling goroutine must be locked to its

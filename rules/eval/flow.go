@@ -59,7 +59,7 @@ func dutiesOf(set *rules.Ruleset) map[rules.Family]duties {
 
 func addDuties(all map[rules.Family]duties, t *rules.Table) {
 	add := func(family rules.Family, d duties) {
-		for _, f := range carried(family) {
+		for _, f := range followed(family) {
 			have := all[f]
 			all[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
 		}
@@ -95,8 +95,8 @@ func addDuties(all map[rules.Family]duties, t *rules.Table) {
 	}
 }
 
-// carried are the families that conntrack sees for a table's family.
-func carried(f rules.Family) []rules.Family {
+// followed are the families that conntrack follows for a table's family.
+func followed(f rules.Family) []rules.Family {
 	switch f {
 	case rules.Inet:
 		return []rules.Family{rules.IP, rules.IP6}

@@ -339,6 +339,9 @@ func (p *Packet) rewrite(at int, data []byte) {
 	case protocolUDP, protocolUDPLite:
 		if offset+8 <= len(p.Data) && (p.Data[offset+6] != 0 || p.Data[offset+7] != 0) {
 			p.mend(offset+6, old, data, at)
+			if sum := p.Data[offset+6 : offset+8]; sum[0] == 0 && sum[1] == 0 {
+				sum[0], sum[1] = 0xff, 0xff // 0 would say that there is no checksum
+			}
 		}
 	case protocolDCCP:
 		p.mend(offset+6, old, data, at)
