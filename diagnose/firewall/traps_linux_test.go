@@ -1,0 +1,320 @@
+package firewall_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/linux"
+	"github.com/portwhy/portwhy/rules/text"
+)
+
+// traps are what models of netfilter get wrong, by name. Each ruleset is loaded,
+// a datagram is sent, and the kernel and the evaluator must say the same of it,
+// which is what stands here.
+var traps = []struct {
+	name     string
+	nft      string
+	iptables string // lines for iptables-legacy
+	src, dst string // 10.0.0.9 is the far host, 10.0.0.5 this one
+	arrives  bool
+}{
+	{name: "accept is final for its own chain only", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority -10; udp dport 5001 accept; }
+		}
+		table ip b { chain c { type filter hook input priority 10; policy drop; }
+		}`},
+	{name: "drop is final for all", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 10; accept; }
+		}
+		table ip b { chain c { type filter hook input priority -10; udp dport 5001 drop; }
+		}`},
+	{name: "chains of ip and inet run by priority", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table inet a { chain c { type filter hook input priority 5; meta mark 7 drop; }
+		}
+		table ip b { chain c { type filter hook input priority 4; meta mark set 7; }
+		}`},
+	{name: "and not the other way round", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table inet a { chain c { type filter hook input priority 4; meta mark 7 drop; }
+		}
+		table ip b { chain c { type filter hook input priority 5; meta mark set 7; }
+		}`},
+	{name: "NAT runs where NAT stands, whatever its priority says", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain n { type nat hook prerouting priority -150; udp dport 5001 redirect to :5002; }
+			chain f { type filter hook prerouting priority -120; udp dport 5001 drop; }
+		}`},
+	{name: "the first mapping stands", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a {
+			chain n { type nat hook prerouting priority -110; udp dport 5001 redirect to :5002; }
+			chain m { type nat hook prerouting priority -100; meta l4proto udp redirect to :9; }
+		}`},
+	{name: "both backends must accept", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; udp dport 5001 accept; }
+		}`,
+		iptables: "-A INPUT -p udp --dport 5001 -j DROP"},
+	{name: "goto doesn't come back", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain side { return; }
+			chain c { type filter hook input priority 0; policy drop; goto side; accept; }
+		}`},
+	{name: "jump does", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a {
+			chain side { return; }
+			chain c { type filter hook input priority 0; policy drop; jump side; accept; }
+		}`},
+	{name: "return in a base chain is its policy", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; policy drop; return; accept; }
+		}`},
+	{name: "a dormant table sleeps", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { flags dormant; chain c { type filter hook input priority 0; policy drop; }
+		}`},
+	{name: "a map without the key goes on with the next rule", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; udp dport vmap { 1 : accept, 2 : accept } accept; drop; }
+		}`},
+	{name: "a field that isn't there doesn't match, negated or not", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook input priority 0; tcp dport != 22 drop; }
+		}`},
+	{name: "a mark counts at once", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; meta mark set 1 meta mark 1 drop; }
+		}`},
+	{name: "no state at raw from outside", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook prerouting priority -300; ct state new drop; }
+		}`},
+	{name: "a state at raw over loopback", src: "10.0.0.5", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook prerouting priority -300; ct state new drop; }
+		}`},
+	{name: "notrack has no effect on a flow that is tracked", src: "10.0.0.5", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain c { type filter hook prerouting priority -300; notrack; }
+			chain i { type filter hook input priority 0; ct state new drop; }
+		}`},
+	{name: "what this host sends to itself passes no prerouting NAT", src: "10.0.0.5", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain n { type nat hook prerouting priority -100; udp dport 5001 redirect to :9; }
+		}`},
+	{name: "what this host sends to itself comes in by lo", src: "10.0.0.5", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; iif lo drop; }
+		}`},
+	{name: "after mapping a filter sees the new port", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain n { type nat hook prerouting priority -100; udp dport 5001 redirect to :5002; }
+			chain c { type filter hook input priority 0; udp dport 5002 drop; }
+		}`},
+	{name: "and the original one in conntrack", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain n { type nat hook prerouting priority -100; udp dport 5001 redirect to :5002; }
+			chain c { type filter hook input priority 0; meta l4proto udp ct original proto-dst 5001 drop; }
+		}`},
+	{name: "redirect at output leads to loopback", src: "10.0.0.5", dst: "10.0.0.9:5001",
+		nft: `table ip a {
+			chain n { type nat hook output priority -100; udp dport 5001 redirect to :5002; }
+			chain c { type filter hook input priority 0; ip daddr 127.0.0.1 drop; }
+		}`},
+	{name: "a mapped destination is routed anew", src: "10.0.0.5", dst: "192.0.2.1:5001", arrives: true,
+		nft: `table ip a {
+			chain n { type nat hook output priority -100; ip daddr 192.0.2.1 dnat to 10.0.0.5; }
+			chain c { type filter hook output priority 0; oif != lo counter; }
+		}`},
+	{name: "states are bits", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; ct state new,established drop; }
+		}`},
+	{name: "a set of states is a look-up", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; ct state { new, established } drop; }
+		}`},
+	{name: "numbers of the host compare as numbers", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; meta mark set 0x100 meta mark > 0xff drop; }
+		}`},
+	{name: "ends of ranges belong to them", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { set s { type inet_service; flags interval; elements = { 4000-5001, 6000-7000 }; }
+			chain c { type filter hook input priority 0; udp dport @s drop; }
+		}`},
+	{name: "what follows a range doesn't", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { set s { type inet_service; flags interval; elements = { 4000-5000, 5002-7000 }; }
+			chain c { type filter hook input priority 0; udp dport @s drop; }
+		}`},
+	{name: "each field of a concatenation has its range", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/28 . 5000-5001 }; }
+			chain c { type filter hook input priority 0; ip saddr . udp dport @s drop; }
+		}`},
+	{name: "the catch-all is for the rest", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook input priority 0; udp dport vmap { 5001 : accept, * : drop }; }
+		}`},
+	{name: "no input device at output is another than any", src: "10.0.0.5", dst: "10.0.0.9:5001",
+		nft: `table ip a { chain c { type filter hook output priority 0; iifname != "x" drop; }
+		}`},
+	{name: "inet rules are for both families", src: "fd00::9", dst: "[fd00::5]:5001",
+		nft: `table inet a { chain c { type filter hook input priority 0; udp dport 5001 drop; }
+		}`},
+	{name: "an address of one family says nothing of the other", src: "fd00::9", dst: "[fd00::5]:5001", arrives: true,
+		nft: `table inet a { chain c { type filter hook input priority 0; ip saddr != 10.0.0.1 drop; }
+		}`},
+	{name: "a rule of iptables that negates an address", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		iptables: "-A INPUT ! -s 10.0.0.8 -p udp -j DROP"},
+	{name: "a policy of iptables is behind its rules", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		iptables: "-P INPUT DROP\n-A INPUT -p udp -m udp --dport 5001 -j ACCEPT"},
+}
+
+func TestTraps(t *testing.T) {
+	wire(t, func(h *linux.Host, far *netNS) {
+		ctx := context.Background()
+		for _, c := range traps {
+			script(t, c.nft, "nft", "-f", "-")
+			for line := range strings.Lines(c.iptables) {
+				script(t, "", append([]string{"iptables-legacy"}, strings.Fields(line)...)...)
+			}
+			fw, err := h.Firewall(ctx)
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+				return
+			}
+			src, dst := netip.MustParseAddr(c.src), netip.MustParseAddrPort(c.dst)
+			packet := firewall.Packet{Proto: "udp", Src: netip.AddrPortFrom(src, sourcePort).String(), Dst: c.dst}
+			trace, err := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "").Trace(packet)
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+				return
+			}
+			// What should arrive may take its time on a busy machine.
+			wait := map[bool]time.Duration{true: 3 * time.Second, false: 60 * time.Millisecond}[c.arrives]
+			arrived := delivered(t, far, src, dst, wait)
+			if arrived != c.arrives {
+				t.Errorf("%s: with the kernel, arrives is %v, want %v", c.name, arrived, c.arrives)
+			}
+			if want := map[bool]string{true: "accept", false: "drop"}[arrived]; trace.Verdict != want {
+				t.Errorf("%s: the evaluator says %s, the kernel %s; unknown: %v", c.name, trace.Verdict, want, trace.Unknown)
+			}
+			script(t, "flush ruleset", "nft", "-f", "-")
+			if c.iptables != "" {
+				script(t, "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n", "iptables-legacy-restore")
+			}
+		}
+	})
+}
+
+// netNS is a network namespace whose sockets are made on a thread of its own.
+type netNS struct{ do chan func() }
+
+func newNetNS(t *testing.T) *netNS {
+	n := &netNS{make(chan func())}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		ready <- syscall.Unshare(syscall.CLONE_NEWNET)
+		for f := range n.do {
+			f()
+		}
+	}()
+	if err := <-ready; err != nil {
+		t.Fatalf("make a network namespace: %v", err)
+	}
+	t.Cleanup(func() { close(n.do) })
+	return n
+}
+
+func (n *netNS) run(f func()) {
+	done := make(chan struct{})
+	n.do <- func() { defer close(done); f() }
+	<-done
+}
+
+func script(t *testing.T, input string, args ...string) {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Stdin = strings.NewReader(input)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v: %v: %s%s", args, err, out, input)
+	}
+}
+
+// wire runs f on a host that has a cable to a far one.
+func wire(t *testing.T, f func(*linux.Host, *netNS)) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make a network namespace")
+	}
+	for _, tool := range []string{"nft", "iptables-legacy"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs", tool)
+		}
+	}
+	near, far := newNetNS(t), newNetNS(t)
+	tid := 0
+	far.run(func() { tid = unix.Gettid() })
+	near.run(func() {
+		for _, line := range []string{"ip link set lo up", fmt.Sprintf("ip link add va type veth peer name vb netns /proc/%d/task/%d/ns/net", os.Getpid(), tid),
+			"ip address add 10.0.0.5/24 dev va", "ip address add fd00::5/64 dev va nodad", "ip link set va up", "ip route add default via 10.0.0.9"} {
+			if strings.HasPrefix(line, "ip route") {
+				far.run(func() {
+					for _, line := range []string{"ip link set lo up", "ip address add 10.0.0.9/24 dev vb", "ip address add fd00::9/64 dev vb nodad", "ip link set vb up"} {
+						script(t, "", strings.Fields(line)...)
+					}
+				})
+			}
+			script(t, "", strings.Fields(line)...)
+		}
+		h, err := linux.Open(linux.Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		f(h, far)
+	})
+}
+
+const sourcePort = 6001
+
+// delivered sends a datagram and tells whether it came to port 5001 or 5002 of
+// the host that it is for, or of this one.
+func delivered(t *testing.T, far *netNS, src netip.Addr, dst netip.AddrPort, wait time.Duration) bool {
+	got := make(chan bool, 4)
+	var open []*net.UDPConn
+	listen := func() {
+		for _, port := range []int{5001, 5002} {
+			c, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			open = append(open, c)
+			go func() {
+				n, _, err := c.ReadFromUDP(make([]byte, 16))
+				got <- err == nil && n == 5
+			}()
+		}
+	}
+	send := func() {
+		c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, sourcePort)), net.UDPAddrFromAddrPort(dst))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = c.Write([]byte("hello")) // a drop at output is an error, too
+	}
+	listen()
+	far.run(listen)
+	if src == netip.MustParseAddr("10.0.0.9") || src == netip.MustParseAddr("fd00::9") {
+		far.run(send)
+	} else {
+		send()
+	}
+	arrived := false
+	select {
+	case arrived = <-got:
+	case <-time.After(wait):
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	return arrived
+}
