@@ -63,23 +63,23 @@ func (w *walk) ct(e *rules.CT) rules.VerdictKind {
 	if !f.tracked {
 		return rules.Break
 	}
-	unknown := func(n int) rules.VerdictKind {
-		return w.maybe(e.Reg, n, blame{fmt.Sprintf("ct key %d", e.Key), "the kernel's table of connections tells it, and it is not read"})
+	if f.fresh {
+		switch e.Key {
+		case ctDirection:
+			return w.load8(e.Reg, 0)
+		case ctStatus:
+			if f.source.unsure && !f.source.nat || f.destination.unsure && !f.destination.nat {
+				return w.hide(e.Reg, 4, blame{"ct status", "whether the mapping changed anything is not known"})
+			}
+			return w.load32(e.Reg, f.status(w.arrived && w.way == Through))
+		case ctHelper:
+			return rules.Break // only a connection that was expected has a master
+		case ctSrc, ctDst, ctSport, ctDport, ctSrc4, ctDst4, ctSrc6, ctDst6:
+			return w.ctTuple(e)
+		}
 	}
+	told := blame{"ct", "the kernel's table of connections tells it, and it is not read"}
 	switch e.Key {
-	case ctDirection:
-		if !f.fresh {
-			return unknown(4)
-		}
-		return w.load8(e.Reg, 0)
-	case ctStatus:
-		if !f.fresh {
-			return unknown(4)
-		}
-		if f.source.unsure && !f.source.nat || f.destination.unsure && !f.destination.nat {
-			return w.hide(e.Reg, 4, blame{"ct status", "whether the mapping changed anything is not known"})
-		}
-		return w.load32(e.Reg, f.status(w.arrived && w.way == Through))
 	case ctMark:
 		if f.markUnknown != nil {
 			return w.hide(e.Reg, 4, *f.markUnknown)
@@ -87,29 +87,44 @@ func (w *walk) ct(e *rules.CT) rules.VerdictKind {
 		return w.load32(e.Reg, f.mark)
 	case ctLabels:
 		if !f.labelsKnown {
-			return unknown(16)
+			return w.hide(e.Reg, 16, told)
 		}
 		return w.load(e.Reg, f.labels[:])
-	case ctHelper:
-		if !f.fresh {
-			return unknown(16)
-		}
-		return rules.Break
 	case ctL3:
 		return w.load8(e.Reg, byte(w.packet.Family))
 	case ctProtocol:
 		return w.load8(e.Reg, f.original.protocol)
 	case ctZone:
 		var b [2]byte
-		binary.NativeEndian.PutUint16(b[:], f.zone)
-		return w.load(e.Reg, b[:])
-	case ctSrc, ctDst, ctSport, ctDport, ctSrc4, ctDst4, ctSrc6, ctDst6:
-		if !f.fresh {
-			return unknown(16)
+		if e.Dir < 0 || f.zoneDir == 0 || f.zoneDir == e.Dir+1 {
+			binary.NativeEndian.PutUint16(b[:], f.zone)
 		}
-		return w.ctTuple(e)
+		return w.load(e.Reg, b[:])
+	case ctPackets, ctBytes, ctAverage:
+		if ask := w.m.host.Sysctl; ask != nil {
+			if v, ok := ask("net/netfilter/nf_conntrack_acct"); ok && v == "0" && f.fresh {
+				return w.load(e.Reg, make([]byte, 8)) // flows aren't counted
+			}
+		}
+		return w.hide(e.Reg, 8, blame{"ct", "what the flow has carried is not known"})
+	case ctExpiration:
+		return w.hide(e.Reg, 4, blame{"ct", "how long the flow is still kept is not known"})
+	case ctID:
+		return w.hide(e.Reg, 4, blame{"ct", "the kernel's number of the flow is not known"})
+	case ctSecmark:
+		return w.hide(e.Reg, 4, blame{"ct", "the number of a security context is not known"})
+	case ctDirection:
+		return w.hide(e.Reg, 1, told)
+	case ctStatus:
+		return w.hide(e.Reg, 4, told)
+	case ctSrc, ctDst, ctSrc6, ctDst6:
+		return w.hide(e.Reg, 16, told)
+	case ctSport, ctDport, ctSrc4, ctDst4:
+		return w.hide(e.Reg, 4, told)
+	case ctHelper:
+		return w.maybe(e.Reg, 16, told)
 	}
-	return unknown(16)
+	return w.either(blame{fmt.Sprintf("ct key %d", e.Key), "it is not known"})
 }
 
 // status is what is set of a new flow so far; confirmed after the last hook.
@@ -175,7 +190,7 @@ func (w *walk) setCT(e *rules.CT) rules.VerdictKind {
 			if b != nil {
 				return w.either(*b)
 			}
-			f.zone = binary.NativeEndian.Uint16(have)
+			f.zone, f.zoneDir = binary.NativeEndian.Uint16(have), e.Dir+1
 		}
 		return rules.Continue
 	}
@@ -204,7 +219,7 @@ func (w *walk) setCT(e *rules.CT) rules.VerdictKind {
 		}
 	case ctEvents, ctSecmark:
 	default:
-		return w.either(blame{fmt.Sprintf("ct key %d", e.Key), "setting it is not modelled"})
+		return w.either(blame{fmt.Sprintf("ct key %d", e.Key), "setting it is not known"})
 	}
 	return rules.Continue
 }

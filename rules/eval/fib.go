@@ -120,20 +120,53 @@ func (w *walk) rt(e *rules.RT) rules.VerdictKind {
 	}
 	p := &w.packet
 	switch e.Key {
+	case classID:
+		return w.realm(e.Dest, "rt classid")
 	case nexthop4, nexthop6:
 		if (e.Key == nexthop4) != (p.Family == rules.IP) {
 			return rules.Break
 		}
-		if route, ok := w.route("", p.Out); ok && !w.arrived && w.outBlame() == nil {
-			if route.Gateway.IsValid() {
-				return w.load(e.Dest, route.Gateway.AsSlice())
+		if route, ok := w.routeNow(); ok {
+			next := route.Gateway
+			if !next.IsValid() {
+				next = p.Address(true)
 			}
-			return w.load(e.Dest, p.Address(true).AsSlice())
+			return w.load(e.Dest, next.AsSlice())
 		}
+		n := 4
+		if e.Key == nexthop6 {
+			n = 16
+		}
+		return w.hide(e.Dest, n, blame{"rt nexthop", "the packet's route is not known"})
+	case mss:
+		return w.hide(e.Dest, 2, blame{"rt mtu", "the largest segment that the route carries is not known"})
 	case ipsec:
-		return w.hide(e.Dest, 4, blame{"rt ipsec", "IPsec is not modelled"})
+		return w.hide(e.Dest, 1, blame{"rt ipsec", "which packets are encrypted is not read"})
 	}
-	return w.maybe(e.Dest, 16, blame{"rt", "the packet's route is not known"})
+	return w.either(blame{"rt", "this key is not known"})
+}
+
+// realm loads the realm of the packet's route (tclassid).
+func (w *walk) realm(r rules.Reg, name string) rules.VerdictKind {
+	if route, ok := w.routeNow(); ok && route.Realm != 0 {
+		return w.load32(r, route.Realm)
+	}
+	return w.hide(r, 4, blame{name, "the realm of the packet's route is not known"})
+}
+
+// routeNow is the route that the packet has.
+func (w *walk) routeNow() (Route, bool) {
+	p := &w.packet
+	if w.way == "" || w.outBlame() != nil {
+		return Route{}, false
+	}
+	route, ok := Route{}, false
+	if w.arrived && w.way != Through {
+		route, ok = w.route(p.In, "")
+	} else if !w.arrived {
+		route, ok = w.route("", p.Out)
+	}
+	return route, ok && p.Address(true).IsValid()
 }
 
 // socket is nft_socket_eval of net/netfilter/nft_socket.c.

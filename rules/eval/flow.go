@@ -20,6 +20,7 @@ type flow struct {
 	labels      [16]byte
 	labelsKnown bool
 	zone        uint16
+	zoneDir     int8 // 0 for both directions, 1 for the original's, 2 for the reply's
 
 	destination, source mapping
 	redirected          bool // the destination is an address of this host

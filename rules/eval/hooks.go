@@ -193,7 +193,12 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 		}
 		if tracks && (end || list[i].priority >= priorityConntrack) {
 			tracks = false
-			if family == rules.Bridge && !w.gather() || !w.track() {
+			if family == rules.Bridge && !w.gather() {
+				return false
+			}
+			if f := w.packet.Family; f != rules.IP && f != rules.IP6 {
+				w.flow.state = Untracked // nf_ct_bridge_pre
+			} else if !w.track() {
 				return false
 			}
 			continue

@@ -182,7 +182,7 @@ func (w *walk) classID(e *rules.Meta) rules.VerdictKind {
 	if w.routeless() {
 		return rules.Break
 	}
-	return w.maybe(e.Reg, 4, blame{"meta rtclassid", "the packet's route is not known"})
+	return w.realm(e.Reg, "meta rtclassid")
 }
 
 // routeless reports whether the packet has no route yet.

@@ -354,7 +354,7 @@ func (p *Packet) rewrite(at int, data []byte) {
 	}
 }
 
-// mend updates a checksum for bytes that were changed at an even place (RFC 1624).
+// mend updates a checksum for bytes that were changed (RFC 1624).
 func (p *Packet) mend(sum int, old, now []byte, at int) {
 	if sum+2 > len(p.Data) || at <= sum && sum < at+len(now) {
 		return
