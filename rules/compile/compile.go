@@ -69,7 +69,11 @@ func New(opts Options) *Compiler {
 // before; chains only need to be there at the end. An error is a
 // *rules.SyntaxError.
 func (c *Compiler) Add(d syntax.Decl) error {
-	return catch(func() { c.add(d) })
+	err := catch(func() { c.add(d) })
+	if u := asUnsure(err); u != nil {
+		return d.Position().Errorf("%s", u.why)
+	}
+	return err
 }
 
 func (c *Compiler) add(d syntax.Decl) {

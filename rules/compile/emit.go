@@ -136,18 +136,19 @@ func reduce(family rules.Family, list []*statement) []*statement {
 	var out, fields []*statement
 	for i, s := range list {
 		if s.match == nil {
-			// A lone field is kept for what comes behind the statement.
+			// Until nft 1.0.6 a lone field was merged across the statement.
 			if len(fields) >= 2 {
 				out = mergeFields(out, fields)
-				fields = nil
 			}
+			fields = nil
 			out = append(out, s)
 			continue
 		}
 		left, right := s.match.left, s.match.right
 		if right.kind == constant {
 			switch {
-			case left.kind == payload && (s.match.op == "==" || s.match.op == "!=" || s.match.op == "in"):
+			// Until nft 1.0.6 != was merged as well, which is another rule: that not both differ.
+			case left.kind == payload && (s.match.op == "==" || s.match.op == "in"):
 				fields = append(fields, s)
 			case i+1 < len(list) && left.kind == meta && left.key == metaProtocol && s.match.op != "!=" &&
 				(family == rules.IP && right.n == small(0x0800) || family == rules.IP6 && right.n == small(0x86dd)):

@@ -12,6 +12,10 @@ func (r *rule) payload(e *syntax.Payload) *node {
 	}
 	h := header(e.Protocol)
 	if h == nil {
+		switch e.Protocol {
+		case "vxlan", "geneve", "gre":
+			unsuref("inner", "the header of %s is not modelled", e.Protocol)
+		}
 		r.failf(e.Pos, "no protocol %q", e.Protocol)
 	}
 	f := h.Field(e.Field)

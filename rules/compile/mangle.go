@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/words"
@@ -138,7 +140,7 @@ func (r *rule) setUpdate(st *syntax.SetUpdate) {
 		if el, ok := e.(*syntax.Elem); ok {
 			e = el.Key
 		}
-		data = r.arg(e, s.data.typ, s.data.order, s.data.bits)
+		data = r.argLike(e, s.data)
 	} else if s.Map {
 		r.failf(st.Pos, "%s is a map: a value was expected", s.Name)
 	}
@@ -146,6 +148,19 @@ func (r *rule) setUpdate(st *syntax.SetUpdate) {
 		s.flag(setEval)
 	}
 	r.add(&statement{emit: func(g *emitter) { g.dynset(*out, key, data) }})
+}
+
+// argLike is a value of the type of a map's values.
+func (r *rule) argLike(e syntax.Expr, d *node) *node {
+	if d.kind != concat {
+		return r.arg(e, d.typ, d.order, d.bits)
+	}
+	r.ctx = context{bits: d.bits, key: d}
+	n := r.eval(e)
+	if n.kind != mapped && !slices.Equal(n.types(), d.types()) || !n.single() {
+		r.failf(n.pos, "a value of the map's type was expected")
+	}
+	return n
 }
 
 func (r *rule) dynamicKey(s *set, e syntax.Expr) (*node, *syntax.Elem) {
@@ -161,8 +176,8 @@ func (r *rule) dynamicKey(s *set, e syntax.Expr) (*node, *syntax.Elem) {
 		}
 	}
 	key := r.eval(e)
-	if key.known() {
-		r.failf(e.Position(), "something of the packet was expected as the key")
+	if !key.single() || key.kind == verdict {
+		r.failf(e.Position(), "a single value was expected as the key")
 	}
 	s.usedBy(r, key)
 	return key, elem

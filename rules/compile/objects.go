@@ -18,7 +18,13 @@ func (c *Compiler) set(d *syntax.Set) {
 	if d.TimeoutMS > 0 {
 		s.flag(setTimeout)
 	}
-	r.setTypes(s, d)
+	if err := catch(func() { r.setTypes(s, d) }); err != nil {
+		u := asUnsure(err)
+		if u == nil || d.Map {
+			panic(bail{err})
+		}
+		s.key, s.unknown = nil, u.why
+	}
 	for _, st := range d.Statements {
 		s.Exprs = append(s.Exprs, r.stateful(st))
 	}

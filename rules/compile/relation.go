@@ -11,7 +11,7 @@ import (
 
 // relation compiles a comparison (expr_evaluate_relational).
 func (r *rule) relation(e *syntax.Match) *statement {
-	r.ctx = context{}
+	r.ctx = r.keyOf(e.Left, e.Right)
 	left := r.eval(r.byDeviceName(e.Left, e.Right))
 	if left.known() {
 		r.failf(e.Pos, "something of the packet was expected on the left")
@@ -51,6 +51,21 @@ func (r *rule) relation(e *syntax.Match) *statement {
 	}
 	r.transfer(rel)
 	return &statement{match: rel}
+}
+
+// keyOf is what a concatenation is that is looked up in a named set: the set's
+// key tells the types of values in it (newer nft takes ip saddr . 22 @set).
+func (r *rule) keyOf(left, right syntax.Expr) context {
+	ref, ok := right.(*syntax.SetRef)
+	if !ok {
+		return context{}
+	}
+	list, ok := left.(*syntax.Concat)
+	s := r.table.sets[ref.Name]
+	if !ok || s == nil || s.key == nil || s.key.kind != concat || len(s.key.parts) != len(list.Items) {
+		return context{}
+	}
+	return context{bits: s.key.bits, key: s.key}
 }
 
 // rightSide evaluates what is compared with. The hours of a range that goes
@@ -123,9 +138,6 @@ func (r *rule) equality(rel *relation) {
 
 func (r *rule) lookedUp(rel *relation) {
 	s := rel.right.set
-	if s.Map {
-		r.failf(rel.right.pos, "%s is a map", s.Name)
-	}
 	s.usedBy(r, rel.left)
 	if s.Interval {
 		rel.left = r.reorder(rel.left, words.Network)
@@ -271,7 +283,7 @@ func (g *emitter) relation(rel *relation) {
 		return
 	}
 	g.value(left, source)
-	if (rel.op == "in" || rel.op == "!") && bitmaskType(right.typ) {
+	if (rel.op == "in" || rel.op == "!") && bitmaskType(right.typ) && right.typ != words.Bitmask {
 		g.flags(rel, source)
 		return
 	}

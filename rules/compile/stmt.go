@@ -200,6 +200,9 @@ func (r *rule) arg(e syntax.Expr, typ *words.Type, order words.Order, bits int) 
 		n = asSpan(n)
 	}
 	if n.typ != nil && n.typ != typ && n.typ != words.Integer && n.kind != mapped {
+		if n.typ.Base == words.Integer && typ.Base == words.Integer {
+			unsuref(typ.Name, "nft 1.0.6 makes no %s of a value of type %s; newer versions do", typ.Name, n.typ.Name)
+		}
 		r.failf(n.pos, "a value of type %s was expected, not %s", typ.Name, n.typ.Name)
 	}
 	if n.kind == mapped && n.typ != typ {
@@ -232,6 +235,9 @@ func (r *rule) mangle(st *syntax.Mangle) {
 			r.failf(k.Pos, "a field of whole bytes was expected")
 		}
 		n := r.arg(st.Value, f.typ, words.Network, f.bits)
+		if !n.known() {
+			n = r.reorder(n, words.Network)
+		}
 		r.write(n, func(reg rules.Reg) rules.Expr {
 			return &rules.Exthdr{Type: uint8(f.n.lo), Op: f.base, Offset: uint32(f.offset / 8), Len: uint32(f.bits / 8), Write: true, Reg: reg}
 		})

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -54,7 +53,7 @@ func (r *rule) number(n *node, v uint64) num {
 			return small(v * uint64(time.Second))
 		}
 		return small(v)
-	case words.IPv4Addr, words.IPv6Addr, words.EtherAddr, words.LLAddr:
+	case words.IPv6Addr, words.EtherAddr, words.LLAddr:
 		r.failf(n.pos, "an address was expected, not a number")
 	}
 	if stringType(n.typ) {
@@ -92,8 +91,14 @@ func (r *rule) word(n *node, s string) num {
 		}
 		return fromBytes(a.AsSlice())
 	case words.EtherAddr, words.LLAddr:
-		b, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
-		if err != nil || len(b) == 0 || len(b) > 16 || len(s) != 3*len(b)-1 || n.typ == words.EtherAddr && len(b) != 6 {
+		var b []byte
+		for part := range strings.SplitSeq(s, ":") {
+			v, err := strconv.ParseUint(part, 16, 8)
+			if b = append(b, byte(v)); err != nil || len(b) > 16 {
+				r.failf(n.pos, "%q is no link layer address", s)
+			}
+		}
+		if n.typ == words.EtherAddr && len(b) != 6 {
 			r.failf(n.pos, "%q is no link layer address", s)
 		}
 		return fromBytes(b)
@@ -133,7 +138,12 @@ func (r *rule) word(n *node, s string) num {
 			return small(uint64(header(s).Number))
 		}
 		unsuref("protocol", "the number of %q goes by the protocols(5) of its host", s)
-	case words.UID, words.GID, words.Mark, words.Realm, words.DevGroup, words.CTLabel, words.CgroupV2:
+	case words.UID, words.GID:
+		if s == "root" {
+			return num{}
+		}
+		unsuref(n.typ.Name, "what %q stands for is only known to its host", s)
+	case words.Mark, words.Realm, words.DevGroup, words.CTLabel, words.CgroupV2:
 		unsuref(n.typ.Name, "what %q stands for is only known to its host", s)
 	}
 	r.failf(n.pos, "%q is no value of type %s", s, n.typ.Name)

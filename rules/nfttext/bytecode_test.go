@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"testing"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/words"
@@ -142,7 +143,7 @@ func bytecode(t *rules.Table, e rules.Expr) string {
 		return fmt.Sprintf("reject type %d code %d", e.Type, e.Code)
 	case *rules.NAT:
 		s := "nat " + []string{"snat", "dnat"}[e.Type] + " " + e.Family.String()
-		return s + regs("addr_min", e.HasAddrMin, e.AddrMin, "addr_max", e.HasAddrMax, e.AddrMax) + protos(e.HasProtoMin, e.ProtoMin, e.HasProtoMax, e.ProtoMax, e.Flags)
+		return s + regs("addr_min", e.HasAddrMin, e.AddrMin, "addr_max", e.HasAddrMax && e.AddrMax != e.AddrMin, e.AddrMax) + protos(e.HasProtoMin, e.ProtoMin, e.HasProtoMax, e.ProtoMax, e.Flags)
 	case *rules.Masq:
 		return "masq" + protos(e.HasProtoMin, e.ProtoMin, e.HasProtoMax, e.ProtoMax, e.Flags)
 	case *rules.Redir:
@@ -261,8 +262,8 @@ func regs(a string, hasA bool, ra rules.Reg, b string, hasB bool, rb rules.Reg) 
 }
 
 func protos(hasMin bool, low rules.Reg, hasMax bool, high rules.Reg, flags uint32) string {
-	s := regs("proto_min", hasMin, low, "proto_max", hasMax, high)
-	// The kernel adds that addresses and ports are given.
+	// The kernel adds the end of ranges, and that addresses and ports are given.
+	s := regs("proto_min", hasMin, low, "proto_max", hasMax && high != low, high)
 	if flags &^= words.NATMapIPs | words.NATPorts; flags != 0 {
 		s += fmt.Sprintf(" flags 0x%x", flags)
 	}
@@ -286,4 +287,34 @@ func logText(l *rules.Log) string {
 		}
 	}
 	return s
+}
+
+// Where versions of nft differ, or a shorter way would do something else.
+func TestBytecode(t *testing.T) {
+	for _, c := range []struct{ rule, want string }{
+		{"tcp sport != 1 tcp dport != 2", "meta load l4proto => reg 1; cmp eq reg 1 0x00000006; payload load 2b @ transport header + 0 => reg 1; cmp neq reg 1 0x00000100; payload load 2b @ transport header + 2 => reg 1; cmp neq reg 1 0x00000200"},
+		{"tcp sport 1 tcp dport 2", "meta load l4proto => reg 1; cmp eq reg 1 0x00000006; payload load 4b @ transport header + 0 => reg 1; cmp eq reg 1 0x02000100"},
+		{"ip saddr 10.0.0.1 counter ip daddr 10.0.0.2", "payload load 4b @ network header + 12 => reg 1; cmp eq reg 1 0x0100000a; counter pkts 0 bytes 0; payload load 4b @ network header + 16 => reg 1; cmp eq reg 1 0x0200000a"},
+		{"comp flags 0", "meta load l4proto => reg 1; cmp eq reg 1 0x0000006c; payload load 1b @ transport header + 1 => reg 1; cmp eq reg 1 0x00000000"},
+		{"tcp option maxseg size set rt mtu", "rt load tcpmss => reg 1; byteorder reg 1 = hton(reg 1, 2, 2); exthdr write tcpopt reg 1 => 2b @ 2 + 2"},
+		{"ip saddr & 0xff == 1", "payload load 4b @ network header + 12 => reg 1; bitwise reg 1 = ( reg 1 & 0xff000000 ) ^ 0x00000000; cmp eq reg 1 0x01000000"},
+		{"skuid root", "meta load skuid => reg 1; cmp eq reg 1 0x00000000"},
+		{"tcp dport @marks", "meta load l4proto => reg 1; cmp eq reg 1 0x00000006; payload load 2b @ transport header + 2 => reg 1; lookup reg 1 set marks"},
+		{"ip saddr . 22 @c", "payload load 4b @ network header + 12 => reg 1; immediate reg 9 0x00001600; lookup reg 1 set c"},
+		{"add @dyn4 { 10.0.0.1 }", "immediate reg 1 0x0100000a; dynset add reg_key 1 set dyn4"},
+		{"update @dynmap2 { ip saddr : 10.0.0.1 . 80 }", "payload load 4b @ network header + 12 => reg 1; immediate reg 2 0x0100000a; immediate reg 13 0x00005000; dynset update reg_key 1 set dynmap2 sreg_data 2"},
+	} {
+		text := "table ip t {" + declared + "\tmap dynmap2 { type ipv4_addr : ipv4_addr . inet_service; flags dynamic; }\n\tchain k {\n" + c.rule + "\n}\n}\n"
+		r := parse(t, text)
+		if r == nil {
+			continue
+		}
+		var lines []string
+		for _, e := range r.Tables[0].Chain("k").Rules[0].Exprs {
+			lines = append(lines, bytecode(r.Tables[0], e))
+		}
+		if got := strings.Join(lines, "; "); got != c.want {
+			t.Errorf("%s\n is   %s\n want %s", c.rule, got, c.want)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package nfttext
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/portwhy/portwhy/rules/syntax"
@@ -182,6 +183,14 @@ func (p *parser) fib(at syntax.Pos) syntax.Expr {
 	for p.accept(".") {
 		flag()
 	}
+	for _, pair := range [][2]string{{"saddr", "daddr"}, {"iif", "oif"}} {
+		if slices.Contains(f.Flags, pair[0]) && slices.Contains(f.Flags, pair[1]) {
+			p.failAt(at, "expected only one of %s and %s", pair[0], pair[1])
+		}
+	}
+	if !slices.Contains(f.Flags, "saddr") && !slices.Contains(f.Flags, "daddr") {
+		p.failAt(at, "expected fib with saddr or daddr")
+	}
 	f.Result = p.choose("oif, oifname, type or check", "oif", "oifname", "type", "check")
 	if f.Result == "check" {
 		f.Result, f.Present = "oif", true
@@ -219,6 +228,10 @@ func (p *parser) header(at syntax.Pos, h *words.Header) syntax.Expr {
 	if h.Name == "arp" && p.at("saddr", "daddr") {
 		p.advance()
 		field += " " + p.tok.text
+	}
+	if h.Name == "icmpv6" && p.at("taddr", "daddr") {
+		p.advance()
+		return &syntax.UnknownExpr{Pos: at, Kind: "icmpv6", Why: "icmpv6 " + field + " is of newer nft and is not modelled"}
 	}
 	if p.tok.kind != word || h.Field(field) == nil {
 		p.expected("a field of " + h.Name)

@@ -157,13 +157,8 @@ func (p *parser) match() syntax.Stmt {
 		m.Op = "<"
 	case p.accept(">") || p.accept("gt"):
 		m.Op = ">"
-	case p.at("!", "not"):
-		// None of these bits is set.
-		none := p.pos()
-		p.advance()
-		m.Left = &syntax.Binary{Pos: at, Op: "&", Left: e, Right: p.compared()}
-		m.Op, m.Right = "==", &syntax.Number{Pos: none}
-		return m
+	case p.accept("!") || p.accept("not"): // none of these bits is set
+		m.Op = "!"
 	}
 	m.Right = p.compared()
 	if mask := p.pos(); p.accept("/") {
