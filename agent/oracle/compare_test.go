@@ -212,14 +212,14 @@ func implicit(r *eval.Result, e event) bool {
 // packetDiffers compares what came out with the predicted packet, as far as
 // that is known, and the mark.
 func packetDiffers(r *eval.Result, o *outcome) string {
-	if n := len(o.events); n > 0 && o.events[n-1].mark != r.Packet.Mark {
+	if n := len(o.events); r.Packet.MarkKnown() && n > 0 && o.events[n-1].mark != r.Packet.Mark {
 		return fmt.Sprintf("the mark is predicted as %d, and was %d at the last rule", r.Packet.Mark, o.events[n-1].mark)
 	}
 	if r.Verdict != eval.Accept {
 		return ""
 	}
 	a := o.arrivals[0]
-	if a.hasMark && a.mark != r.Packet.Mark {
+	if r.Packet.MarkKnown() && a.hasMark && a.mark != r.Packet.Mark {
 		return fmt.Sprintf("the mark is predicted as %d, and is %d", r.Packet.Mark, a.mark)
 	}
 	if bytes.Equal(a.data, r.Packet.Data) {

@@ -248,6 +248,27 @@ func (s *flowSocket) clear() error { return request(s.fd, flowDelete, unix.AF_UN
 
 // forget removes the connection that a packet has made, if there is one.
 func (s *flowSocket) forget(p *packet) error {
+	err := request(s.fd, flowDelete, byte(p.family()), tupleOf(p))
+	if err == unix.ENOENT {
+		return s.clear() // dropped before it was known, or known by other numbers
+	}
+	return err
+}
+
+// answered has a packet's connection seem one that was answered. It reports
+// whether there is a connection.
+func (s *flowSocket) answered(p *packet) (bool, error) {
+	const create, attributeStatus, seenReply, confirmed = unix.NFNL_SUBSYS_CTNETLINK << 8, 3, 2, 8
+	attributes := attribute(tupleOf(p), attributeStatus, []byte{0, 0, 0, seenReply | confirmed})
+	err := request(s.fd, create, byte(p.family()), attributes)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// tupleOf is CTA_TUPLE_ORIG of a packet.
+func tupleOf(p *packet) []byte {
 	const nested = unix.NLA_F_NESTED
 	var ip, proto []byte
 	base := uint16(1)
@@ -272,9 +293,5 @@ func (s *flowSocket) forget(p *packet) error {
 		proto = attribute(proto, 3, be16(p.dport))
 	}
 	tuple := attribute(attribute(nil, 1|nested, ip), 2|nested, proto)
-	err := request(s.fd, flowDelete, byte(p.family()), attribute(nil, 1|nested, tuple))
-	if err == unix.ENOENT {
-		return s.clear() // dropped before it was known, or known by other numbers
-	}
-	return err
+	return attribute(nil, 1|nested, tuple)
 }

@@ -151,7 +151,7 @@ func (w *world) tell(t *testing.T, s int64, r *ruleset, failed *pair) {
 	}
 	if w.shrink(r, failed.packet) {
 		pairs, err := w.run([]*packet{failed.packet})
-		if err == nil {
+		if err == nil && len(pairs) == 1 {
 			if now := disagreement(&pairs[0].result, &pairs[0].outcome); now != "" {
 				why, failed = now, &pairs[0]
 			}

@@ -61,8 +61,8 @@ func (p *packet) device() string {
 
 // String is what the files of testdata have of a packet, in parse's words.
 func (p *packet) String() string {
-	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d",
-		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark)
+	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d state=%d",
+		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark, p.state)
 }
 
 func parsePacket(line string) (*packet, error) {
@@ -97,6 +97,8 @@ func parsePacket(line string) (*packet, error) {
 			p.payload = int(n)
 		case "mark":
 			p.mark = uint32(n)
+		case "state":
+			p.state = uint32(n)
 		default:
 			err = fmt.Errorf("a packet has no %s", key)
 		}

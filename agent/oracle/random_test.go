@@ -113,6 +113,12 @@ func (d dice) packet(id, sport uint16) *packet {
 		p.proto, p.options = protoTCP, d.chance(50)
 		p.flags = pick[uint8](d, flagSYN, flagSYN, flagSYN, flagACK, flagACK|8, flagSYN|flagACK, flagRST, flagFIN|flagACK, 0, flagSYN|flagFIN, flagSYN|0xc0)
 	}
+	if d.chance(8) {
+		p.state = eval.Established
+		if p.proto == protoTCP {
+			p.flags = flagACK // which conntrack takes up in the middle
+		}
+	}
 	return p
 }
 

@@ -106,6 +106,9 @@ func replay(t *testing.T, files []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		if len(pairs) != 1 {
+			return fmt.Errorf("%s: the rules let no connection come into being", name)
+		}
 		got := &pairs[0]
 		if *update {
 			if err := rewriteFate(name, a, got.outcome.fate()); err != nil {

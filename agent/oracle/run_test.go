@@ -5,6 +5,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -16,6 +17,7 @@ type pair struct {
 	packet  *packet
 	result  eval.Result
 	outcome outcome
+	skipped bool // there is no connection that it could belong to
 }
 
 // load makes the namespace's rules those of r, and none else. The error is what
@@ -112,6 +114,15 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 	for i, p := range packets {
 		pairs[i].packet = p
 		byID[p.id] = &pairs[i].outcome
+		if p.state == eval.Established {
+			known, err := w.establish(p)
+			if err != nil {
+				return nil, fmt.Errorf("establish the connection of %s: %w", p, err)
+			}
+			if pairs[i].skipped = !known; !known {
+				continue
+			}
+		}
 		refused, err := w.wire.send(p)
 		if err != nil {
 			return nil, fmt.Errorf("send %s: %w", p, err)
@@ -144,7 +155,18 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 		return nil, fmt.Errorf("hear the trace: %w", err)
 	}
 	w.predict(set, pairs)
-	return pairs, nil
+	return slices.DeleteFunc(pairs, func(p pair) bool { return p.skipped }), nil
+}
+
+// establish sends the first packet of a connection and has it seem answered. It
+// reports whether the rules have let the connection come into being.
+func (w *world) establish(p *packet) (bool, error) {
+	first := *p
+	first.id, first.state = 0xffff, 0
+	if _, err := w.wire.send(&first); err != nil {
+		return false, err
+	}
+	return w.flows.answered(&first)
 }
 
 func (w *world) predict(set *rules.Ruleset, pairs []pair) {

@@ -13,7 +13,7 @@ func (w *world) shrink(r *ruleset, p *packet) bool {
 			return false
 		}
 		pairs, err := w.run([]*packet{p})
-		return err == nil && disagreement(&pairs[0].result, &pairs[0].outcome) != ""
+		return err == nil && len(pairs) == 1 && disagreement(&pairs[0].result, &pairs[0].outcome) != ""
 	}
 	if !fails() {
 		return false
@@ -77,7 +77,7 @@ func shrinkPacket(p *packet, fails func() bool) (smaller bool) {
 		func(p *packet) { p.dport = 5000 },
 		func(p *packet) { p.sport = 40000 },
 		func(p *packet) {
-			if p.proto == protoTCP {
+			if p.proto == protoTCP && p.state == 0 {
 				p.flags = flagSYN
 			}
 		},

@@ -122,6 +122,7 @@ var sysctls = map[string]string{
 	"net/ipv6/conf/lo/hop_limit":                 "200",
 	"net/ipv6/icmp/ratelimit":                    "0",
 	"net/ipv6/icmp/echo_ignore_all":              "1",
+	"net/netfilter/nf_conntrack_tcp_be_liberal":  "1", // sequence numbers count for nothing
 	"net/netfilter/nf_log/2":                     "nfnetlink_log",
 	"net/netfilter/nf_log/10":                    "nfnetlink_log",
 	"net/ipv4/udp_early_demux":                   "0",

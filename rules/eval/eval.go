@@ -62,8 +62,8 @@ type Result struct {
 	Doubts []Doubt
 	// Reject is what answers, for the verdict Reject.
 	Reject *rules.Reject
-	// Packet is the packet as it was at the end, after NAT. Its marks are those of
-	// the first of the ways; Out is empty if the ways differ.
+	// Packet is the packet as it was at the end, after NAT and with its marks; Out
+	// is empty if the ways differ.
 	Packet *Packet
 	// Way is the way that it took, empty if the ways differ.
 	Way Way
@@ -120,6 +120,7 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 	for way := 0; ; way++ {
 		w := walk{m: m, packet: p.copy(), choices: choices, verdict: Accept}
 		run(&w)
+		w.packet.unmarked = w.markUnknown != nil
 		if way == 0 {
 			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state}
 		} else {
@@ -167,6 +168,7 @@ func (r *Result) join(w *walk) {
 	if r.Way != w.way {
 		r.Way = ""
 	}
+	r.Packet.unmarked = r.Packet.unmarked || w.packet.unmarked || w.packet.Mark != r.Packet.Mark
 	if r.Packet.Out != w.packet.Out {
 		r.Packet.Out, r.Packet.OutIndex = "", 0
 	}

@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"net/netip"
 
 	"github.com/portwhy/portwhy/rules"
@@ -83,25 +84,27 @@ func (w *walk) nat(chains []entry) bool {
 }
 
 // assume gives a flow that exists the mapping that the rules would give its
-// first packet now. The rules that lead there are no steps of this packet.
+// first packet now. Nothing else of what these rules do is done to this packet.
 func (w *walk) assume(chains []entry, side *mapping) bool {
-	steps, verdict, decided, doubts := len(w.steps), w.verdict, w.decided, len(w.doubts)
-	state := w.flow.state
-	w.flow.state = New
+	before := *w
+	before.packet = w.packet.copy()
+	before.touched = maps.Clone(w.touched)
+	w.flow.state, w.flow.fresh = New, true
 	for _, e := range chains {
-		if !w.base(e) {
-			break
-		}
-		if side.set {
+		if !w.base(e) || side.set {
 			break
 		}
 	}
-	w.flow.state = state
-	w.steps = w.steps[:steps]
-	w.verdict, w.decided, w.reject = verdict, decided, nil
-	if len(w.doubts) > doubts && side.nat {
+	became, now, doubted := *side, w.flow.now, len(w.doubts) > len(before.doubts)
+	before.choices, before.made, before.doubts, before.ran = w.choices, w.made, w.doubts, w.ran
+	*w = before
+	if doubted && (became.nat || became.unsure) {
 		w.table, w.chain, w.rule = chains[0].table, chains[0].chain, nil
 		return w.giveUp("nat", "how the flow was mapped is not known")
+	}
+	*side, w.flow.now = became, now
+	if side.nat || side.unsure {
+		w.packet.become(&now, side == &w.flow.destination)
 	}
 	return true
 }

@@ -26,13 +26,16 @@ type Packet struct {
 	Mark            uint32
 	Priority        uint32
 	// State is the conntrack state that the packet has when it has been tracked, a
-	// bit of NF_CT_STATE_*. 0 takes it for the first packet of its flow.
+	// bit of NF_CT_STATE_*. 0 takes it for the first packet of its flow. One of a
+	// flow that exists is taken to go in the direction of the flow's first, which
+	// the rules mapped as they would now.
 	State uint32
 	// UID and GID are the sending process's, if HasOwner.
 	UID, GID uint32
 	HasOwner bool
 
-	hidden []span // bytes of Data that are not known
+	hidden   []span // bytes of Data that are not known
+	unmarked bool   // Mark is not known
 }
 
 // span is a range of bytes, and why they are not known.
@@ -113,6 +116,10 @@ func spanAt(spans []span, from, to int) *blame {
 	}
 	return nil
 }
+
+// MarkKnown reports whether Mark is known: one that rules took from what isn't
+// known, or that differs between the ways, is not.
+func (p *Packet) MarkKnown() bool { return !p.unmarked }
 
 // Known reports whether the bytes of Data from one place to before another are
 // known: what the kernel picks by chance, or from what isn't known, is not.
