@@ -100,7 +100,7 @@ func Compile(set *rules.Ruleset, host Host) *Machine {
 // Trace runs a packet along a way. The packet is not changed.
 func (m *Machine) Trace(way Way, p *Packet) Result {
 	return m.explore(p, func(w *walk) {
-		w.way = way
+		w.way, w.asked = way, way
 		w.travel()
 	})
 }
@@ -118,7 +118,7 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 	var result Result
 	var choices []choice
 	for way := 0; ; way++ {
-		w := walk{m: m, packet: p.copy(), choices: choices, verdict: Accept}
+		w := walk{m: m, packet: p.copy(), given: p, choices: choices, verdict: Accept}
 		run(&w)
 		w.packet.unmarked = w.markUnknown != nil
 		if way == 0 {

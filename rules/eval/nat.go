@@ -73,12 +73,42 @@ func (w *walk) nat(chains []entry) bool {
 				break
 			}
 		}
-	} else if len(chains) > 0 && !w.assume(chains, side) {
+	} else if len(chains) > 0 && !w.inherit(chains, side) {
 		return false
 	}
 	side.set = true
 	if w.hook == rules.Output && w.packet.Address(true) != dst {
 		return w.reroute("it is routed anew after NAT has changed its destination")
+	}
+	return true
+}
+
+// inherit gives a flow that exists the mapping that its first packet would get
+// on its way now, or what the chains here would make of this one if they would
+// drop that before.
+func (w *walk) inherit(chains []entry, side *mapping) bool {
+	if w.asked == "" {
+		return w.assume(chains, side)
+	}
+	if w.first == nil {
+		w.first = &walk{m: w.m, packet: w.given.copy(), given: w.given, way: w.asked, asked: w.asked, verdict: Accept}
+		w.first.packet.State = New
+		w.first.travel()
+	}
+	was := &w.first.flow.source
+	if side == &w.flow.destination {
+		was = &w.first.flow.destination
+	}
+	switch {
+	case w.first.made > 0:
+		w.table, w.chain, w.rule = chains[0].table, chains[0].chain, nil
+		return w.giveUp("nat", "how the flow was mapped is not known")
+	case !was.set:
+		return w.assume(chains, side)
+	}
+	*side, w.flow.now = *was, w.first.flow.now
+	if side.nat || side.unsure {
+		w.packet.become(&w.flow.now, side == &w.flow.destination)
 	}
 	return true
 }

@@ -17,10 +17,13 @@ const stepsMax = 1 << 20
 type walk struct {
 	m        *Machine
 	packet   Packet
+	given    *Packet // as it was at the beginning
+	asked    Way     // that was asked for
 	flow     flow
 	way      Way
 	arrived  bool // from a device
 	turned   *turn
+	first    *walk // of an existing flow: the way that its first packet would take now
 	hook     rules.Hook
 	family   rules.Family // whose hook it is
 	frame    frame
