@@ -58,6 +58,9 @@ func (r *run) judge() *Report {
 			if fix.Check == "" {
 				fix.Check = "none"
 			}
+			if next := r.next(c); next != nil && fix.PredictedOutcome == Connected {
+				fix.PredictedOutcome = next.Outcome
+			}
 			if fix.Risk == "" {
 				fix.Risk = "low"
 			}
@@ -65,6 +68,16 @@ func (r *run) judge() *Report {
 		}
 	}
 	return rep
+}
+
+// next is what stops the cause's flow where this one is mended; nil if nothing does.
+func (r *run) next(c Cause) *Cause {
+	for i := range r.flows[c.flow].causes {
+		if x := &r.flows[c.flow].causes[i]; x.order > c.order && !x.After && !x.Sometimes {
+			return x
+		}
+	}
+	return nil
 }
 
 // rights notes that more could be seen with more rights.

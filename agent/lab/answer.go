@@ -20,6 +20,17 @@ type Answer struct {
 		What, Why, Needs string
 	} `json:"limits"`
 	Server map[string]any `json:"server"`
+	Fixes  []AnswerFix    `json:"fixes"`
+}
+
+// AnswerFix is a fix in an answer.
+type AnswerFix struct {
+	Title     string     `json:"title"`
+	Commands  [][]string `json:"commands"`
+	Undo      [][]string `json:"undo"`
+	Opens     string     `json:"opens"`
+	Predicted string     `json:"predicted_outcome"`
+	Check     string     `json:"check"`
 }
 
 // AnswerCause is a cause in an answer.
@@ -206,6 +217,9 @@ func (a *Answer) Brief() string {
 		for _, e := range c.Evidence {
 			fmt.Fprintf(&b, "    %s: %s: %s\n", e.Source, e.What, e.Value)
 		}
+	}
+	for _, f := range a.Fixes {
+		fmt.Fprintf(&b, "  fix: %v\n    undo %v\n    opens %s, then %s (%s)\n", f.Commands, f.Undo, f.Opens, f.Predicted, f.Check)
 	}
 	for _, f := range a.Findings {
 		fmt.Fprintf(&b, "  %s %s: %s %v\n", f.Severity, f.Code, f.Title, f.Culprit)

@@ -82,6 +82,12 @@ func (e *Ask) expect(words []string) error {
 		e.Limits = append(e.Limits, strings.Join(args, " "))
 	case "evidence":
 		e.Evidence = append(e.Evidence, strings.Join(args, " "))
+	case "fix":
+		if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "without-undo" {
+			return errors.New("want: fix NUMBER [without-undo]")
+		}
+		e.Fix, err = strconv.Atoi(args[0])
+		e.NoUndo = len(args) == 2
 	case "no-replay":
 		e.NoReplay = strings.Join(args, " ")
 	default:

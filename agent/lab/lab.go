@@ -86,6 +86,8 @@ type Ask struct {
 	Limits     []string
 	Server     map[string]string
 	Evidence   []string
+	Fix        int    // this fix, by number from 1, is applied and undone; 0: none
+	NoUndo     bool   // the fix has no undo
 	NoReplay   string // why the snapshot can't give the same answer
 }
 

@@ -41,6 +41,7 @@ type run struct {
 	dir      string
 	machines map[string]*machine
 	answers  []answered
+	fault    *Step // the last symptom that shows a fault
 	// log tells what was done, for the report of a failure.
 	log strings.Builder
 }
@@ -269,6 +270,9 @@ func (r *run) symptom(ctx context.Context, m *machine, s Step) error {
 	ms, _ := strconv.ParseInt(after, 10, 64)
 	r.tell("%s$ %s: %s", m.Name, strings.Join(s.Args, " "), out)
 	y := s.Symptom
+	if y.Word != "ok" {
+		r.fault = &s
+	}
 	if word != y.Word || y.FasterMS > 0 && ms >= y.FasterMS || y.SlowerMS > 0 && ms <= y.SlowerMS {
 		return fmt.Errorf("%s shows %s, want %+v", strings.Join(s.Args, " "), out, *y)
 	}
@@ -295,17 +299,24 @@ func (r *run) ask(ctx context.Context, m *machine, s Step, wrong *[]string) erro
 	for _, w := range ask.Compare(a, exit) {
 		*wrong = append(*wrong, fmt.Sprintf("line %d: portwhy %s: %s", s.Line, strings.Join(s.Args, " "), w))
 	}
-	if ask.NoReplay != "" {
-		return nil
+	if ask.NoReplay == "" {
+		r.record(ctx, m, s, a, wrong)
 	}
+	if ask.Fix > 0 {
+		return r.fix(ctx, m, s, a, wrong)
+	}
+	return nil
+}
+
+// record makes the snapshot that is asked the same question later.
+func (r *run) record(ctx context.Context, m *machine, s Step, a *Answer, wrong *[]string) {
 	file := fmt.Sprintf("out/%d.snapshot", s.Line)
 	args := append([]string{"portwhy", "snapshot", "/run/lab/" + file}, questionOf(s.Args)...)
 	if _, err := r.foreground(ctx, m, s.Options, args); err != nil {
 		*wrong = append(*wrong, fmt.Sprintf("line %d: %v", s.Line, err))
-		return nil
+		return
 	}
 	r.answers = append(r.answers, answered{s, a, filepath.Join(m.dir, file)})
-	return nil
 }
 
 func (m *machine) expandFields(f map[string]string) map[string]string {

@@ -73,7 +73,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	}
 	switch look.There.Verdict {
 	case "accept":
-		judgeAccepted(p, look)
+		judgeAccepted(p, tracer, look)
 	case "drop", "reject":
 		if look.There.DecidedBy == nil {
 			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
@@ -138,7 +138,7 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 }
 
 // judgeAccepted: the first packet gets through; where to, and does the answer?
-func judgeAccepted(p *diagnose.Pass, look *firewall.Look) {
+func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Look) {
 	f := p.Flow
 	if to, changed := look.There.Rewritten(); changed {
 		f.Firewall.Destination = to
@@ -163,6 +163,7 @@ func judgeAccepted(p *diagnose.Pass, look *firewall.Look) {
 		c := stoppedBy(back)
 		c.Code, c.Outcome = "firewall-reply-blocked", diagnose.Timeout
 		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
+		c.Fixes = openings(f, tracer, look.There.Asked, back)
 		p.Stop(c)
 	default:
 		undecided(p, back)
@@ -199,7 +200,7 @@ func tool(b rules.Backend) string {
 
 func chainWords(t *firewall.Trace) string {
 	d := t.DecidedBy
-	return fmt.Sprintf("%s's chain %s %s %s", tool(d.Backend), d.Family, d.Table, d.Chain)
+	return fmt.Sprintf("%s %s %s (%s)", d.Family, d.Table, d.Chain, tool(d.Backend))
 }
 
 // deciding is the rule or policy that decides, as its tool writes it.
@@ -280,6 +281,7 @@ func blockedBy(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace) dia
 		c.Code = "firewall-untracked"
 		c.Title = strings.TrimSuffix(c.Title, ".") + "; a rule before has kept the packet from connection tracking, so that rules on its state don't match."
 	}
+	c.Fixes = openings(f, tracer, t.Asked, t)
 	// An ICMP error to this host's own connect(2) is lost while the socket is
 	// locked, and comes again with the next SYN.
 	if f.Local && t.Verdict == "reject" && f.Network == "tcp" && t.RejectWith != nil && *t.RejectWith != "tcp-reset" {

@@ -64,6 +64,13 @@ func (t *Tracer) LookFrom(first Packet, ports []uint16) (*Look, error) {
 	return all, nil
 }
 
+// SameEnd reports whether the same rule or policy of the same chain decided.
+func (t *Trace) SameEnd(other *Trace) bool {
+	a, b := t.DecidedBy, other.DecidedBy
+	return a != nil && b != nil && a.Hook == b.Hook && a.Backend == b.Backend && a.Family == b.Family && a.Table == b.Table && a.Chain == b.Chain &&
+		a.Policy == b.Policy && a.Text == b.Text && t.Asked.State == other.Asked.State
+}
+
 // sameEnd reports whether two packets end alike: by the same rule, at the same address.
 func sameEnd(a, b *Trace) bool {
 	if a == nil || b == nil {

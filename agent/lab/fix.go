@@ -1,0 +1,95 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// fix applies a fix that was suggested, sees that what was broken works now,
+// takes the fix back, and sees that the host is as it was.
+func (r *run) fix(ctx context.Context, m *machine, s Step, a *Answer, wrong *[]string) error {
+	miss := func(format string, args ...any) {
+		*wrong = append(*wrong, fmt.Sprintf("line %d: fix %d: %s", s.Line, s.Ask.Fix, fmt.Sprintf(format, args...)))
+	}
+	if len(a.Fixes) < s.Ask.Fix {
+		miss("there are %d", len(a.Fixes))
+		return nil
+	}
+	f := a.Fixes[s.Ask.Fix-1]
+	if len(f.Commands) == 0 || f.Title == "" || f.Opens == "" {
+		miss("it lacks commands, title or what it opens: %+v", f)
+		return nil
+	}
+	before, err := r.state(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, argv := range f.Commands {
+		if _, err := r.foreground(ctx, m, Options{}, argv); err != nil {
+			miss("%v", err)
+			return nil
+		}
+	}
+	if r.fault != nil {
+		again := *r.fault
+		again.Symptom = &Symptom{Word: "ok"}
+		if err := r.symptom(ctx, r.machines[again.Host], again); err != nil {
+			miss("applied %q, and yet: %v", f.Commands, err)
+		}
+	}
+	now, _, err := r.portwhy(m.command(ctx, s.Options, "", append([]string{"portwhy", "-o", "json"}, s.Args...)))
+	if err != nil {
+		return err
+	}
+	if now.Status != "ok" && now.Status != "warning" {
+		miss("applied %q, and the answer is now\n%s", f.Commands, now.Brief())
+	}
+	if f.Predicted != now.Outcome {
+		miss("it was to end in %s, and ends in %s", f.Predicted, now.Outcome)
+	}
+	if s.Ask.NoUndo {
+		return nil
+	}
+	if len(f.Undo) == 0 {
+		miss("it has no undo")
+	}
+	for _, argv := range f.Undo {
+		if _, err := r.foreground(ctx, m, Options{}, argv); err != nil {
+			miss("undo: %v", err)
+		}
+	}
+	after, err := r.state(ctx, m)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		miss("undone, the host is not as before:\n%s\nbut\n%s", before, after)
+	}
+	return nil
+}
+
+// counted are packets and bytes, which go on.
+var counted = regexp.MustCompile(`\[\d+:\d+\]|packets \d+ bytes \d+`)
+
+// state is what fixes change of a host: rules, routes, settings.
+func (r *run) state(ctx context.Context, m *machine) (string, error) {
+	var b strings.Builder
+	for _, argv := range [][]string{{"nft", "-s", "list", "ruleset"}, {"iptables-legacy-save"}, {"ip6tables-legacy-save"}, {"ip", "rule"}, {"ip", "-6", "rule"},
+		{"ip", "route", "show", "table", "all"}, {"ip", "-6", "route", "show", "table", "all"}, {"sh", "-c", "sysctl -a 2>/dev/null | grep -E '^net[.](ipv4|ipv6|netfilter|bridge)[.]' | grep -v -E 'count|stat'"}} {
+		out, err := r.foreground(ctx, m, Options{}, argv)
+		if err != nil && argv[0] != "iptables-legacy-save" && argv[0] != "ip6tables-legacy-save" && argv[0] != "nft" {
+			return "", err
+		}
+		for line := range strings.Lines(out) {
+			if !strings.HasPrefix(line, "#") {
+				b.WriteString(counted.ReplaceAllString(line, ""))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}

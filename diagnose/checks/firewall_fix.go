@@ -1,0 +1,240 @@
+package checks
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/rules"
+)
+
+// mostOpenings bounds how many rules one fix adds.
+const mostOpenings = 4
+
+// openings proposes the fewest and smallest rules that let the flow pass where it
+// is stopped, there and back, as the chains' own tools take them, and tries them
+// on the model. blocked is the first packet or the answer to it, asked the first.
+func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) []diagnose.Fix {
+	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "accept it where it is stopped"}
+	undoable := true
+	for range mostOpenings {
+		one, look, with := try(f, tracer, asked, blocked)
+		if look == nil {
+			return nil
+		}
+		fix.Commands = append(fix.Commands, one.command)
+		fix.Undo = append([][]string{one.undo}, fix.Undo...)
+		undoable = undoable && one.undo != nil
+		if fix.Opens != "" {
+			fix.Opens += "; "
+		}
+		fix.Opens += one.opens
+		fix.PredictedOutcome = predicted(look)
+		if blocked = stoppedAgain(look); blocked == nil {
+			break
+		}
+		tracer = with
+	}
+	if fix.PredictedOutcome != diagnose.Connected {
+		return nil
+	}
+	if !undoable {
+		fix.Undo = nil
+	}
+	return []diagnose.Fix{fix}
+}
+
+// try adds one rule on the model: where the packet is stopped, or, if it never
+// gets there, on top of the chain. look is nil if neither helps.
+func try(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) (one admission, look *firewall.Look, with *firewall.Tracer) {
+	for _, place := range []firewall.Place{firewall.BeforeIt, firewall.OnTop} {
+		one, ok := opening(f, blocked, place)
+		if !ok {
+			return admission{}, nil, nil
+		}
+		with, err := tracer.With(blocked, place, one.rule)
+		if err != nil {
+			return admission{}, nil, nil
+		}
+		look, err := with.Look(asked)
+		if err != nil {
+			return admission{}, nil, nil
+		}
+		if again := stoppedAgain(look); again == nil || !again.SameEnd(blocked) {
+			return one, look, with
+		}
+	}
+	return admission{}, nil, nil
+}
+
+// stoppedAgain is what a rule stops, by name, of a flow and the answer.
+func stoppedAgain(l *firewall.Look) *firewall.Trace {
+	for _, t := range []*firewall.Trace{l.There, l.Back} {
+		if t != nil && (t.Verdict == "drop" || t.Verdict == "reject") && t.DecidedBy != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// predicted is how the flow ends, as far as the rules go.
+func predicted(l *firewall.Look) diagnose.Outcome {
+	switch {
+	case l.There.Verdict != "accept":
+		return outcomeOf(l.There)
+	case l.Back == nil:
+		return diagnose.Unknown
+	case l.Back.Verdict != "accept":
+		return diagnose.Timeout
+	}
+	return diagnose.Connected
+}
+
+func outcomeOf(t *firewall.Trace) diagnose.Outcome {
+	if t.ClientSees == "unknown" {
+		return diagnose.Unknown
+	}
+	return diagnose.Outcome(t.ClientSees)
+}
+
+// admission is a rule that accepts, with the command that puts it before what stops
+// a packet, and what it newly admits in words. undo is nil for a rule of nft: its
+// handle is known only when it is there.
+type admission struct {
+	rule          string
+	command, undo []string
+	opens         string
+}
+
+// opening is the rule for a packet that is stopped.
+func opening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) (admission, bool) {
+	d := t.DecidedBy
+	switch {
+	case d.Hook == rules.Ingress || d.Hook == rules.Egress:
+		return admission{}, false
+	case d.Backend == rules.NFT && (d.Handle != nil || d.Policy) && (d.Family == "ip" || d.Family == "ip6" || d.Family == "inet"):
+		return nftOpening(f, t, place), true
+	case d.Backend != rules.NFT && (d.Number != nil || d.Policy) && (d.Family == "ip" || d.Family == "ip6"):
+		return iptablesOpening(f, t, place), true
+	}
+	return admission{}, false
+}
+
+func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {
+	d, e := t.DecidedBy, endsOf(f, t)
+	family := "ip"
+	if e.six {
+		family = "ip6"
+	}
+	words := []string{}
+	switch {
+	case e.local && e.out:
+		words = append(words, "oifname", "lo")
+	case e.local:
+		words = append(words, "iifname", "lo")
+	case e.out:
+		words = append(words, family, "daddr", e.far)
+	default:
+		words = append(words, family, "saddr", e.far)
+	}
+	words = append(words, f.Network, e.side+"port", e.port)
+	if e.answer {
+		words = append(words, "ct", "state", "established")
+	}
+	words = append(words, "accept")
+	command := []string{"nft", "add", "rule", d.Family, d.Table, d.Chain}
+	switch {
+	case place == firewall.OnTop:
+		command[1] = "insert"
+	case !d.Policy:
+		command[1] = "insert"
+		command = append(command, "handle", strconv.FormatUint(*d.Handle, 10))
+	}
+	return admission{rule: strings.Join(words, " "), command: append(command, words...), opens: e.words(f)}
+}
+
+func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {
+	d, e := t.DecidedBy, endsOf(f, t)
+	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[d.Family] + map[rules.Backend]string{rules.IptablesNFT: "-nft", rules.IptablesLegacy: "-legacy"}[d.Backend]
+	words := []string{}
+	switch {
+	case e.local && e.out:
+		words = append(words, "-o", "lo")
+	case e.local:
+		words = append(words, "-i", "lo")
+	case e.out:
+		words = append(words, "-d", e.far)
+	default:
+		words = append(words, "-s", e.far)
+	}
+	words = append(words, "-p", f.Network, "--"+e.side+"port", e.port)
+	if e.answer {
+		words = append(words, "-m", "conntrack", "--ctstate", "ESTABLISHED")
+	}
+	words = append(words, "-j", "ACCEPT")
+	in := []string{tool, "-w", "5"} // wait for iptables' lock, but not for ever
+	if d.Table != "filter" {
+		in = append(in, "-t", d.Table)
+	}
+	where := []string{"-A", d.Chain}
+	switch {
+	case place == firewall.OnTop:
+		where = []string{"-I", d.Chain}
+	case !d.Policy:
+		where = []string{"-I", d.Chain, strconv.Itoa(*d.Number)}
+	}
+	return admission{rule: strings.Join(words, " "), command: slices.Concat(in, where, words), undo: slices.Concat(in, []string{"-D", d.Chain}, words), opens: e.words(f)}
+}
+
+// ends is what a packet has that a rule for it names.
+type ends struct {
+	far        string // the other host's address
+	side, port string // s or d, and the server's port
+	six        bool
+	local, out bool // this host's own; leaving it
+	answer     bool
+}
+
+// endsOf tells the ends where the packet is stopped: behind NAT it has others.
+func endsOf(f *diagnose.Flow, t *firewall.Trace) ends {
+	d := t.DecidedBy
+	src, sport := splitPort(t.Asked.Src)
+	dst, dport := splitPort(t.Asked.Dst)
+	if p := t.Packet; p.Dst != nil && p.Dport != nil && d.Hook != rules.Output && d.Hook != rules.Prerouting {
+		dst, dport = p.Dst.String(), strconv.Itoa(int(*p.Dport))
+	}
+	e := ends{side: "d", port: dport, six: strings.Contains(dst, ":"), local: t.Asked.Way == "local", out: d.Hook == rules.Output || d.Hook == rules.Postrouting,
+		answer: t.Asked.State == "established"}
+	if e.answer {
+		e.side, e.port = "s", sport
+	}
+	if e.far = src; e.out {
+		e.far = dst
+	}
+	return e
+}
+
+// words say what the rule newly admits.
+func (e ends) words(f *diagnose.Flow) string {
+	what := e.port + "/" + f.Network
+	if e.answer {
+		what = "answers from " + what
+	}
+	switch {
+	case e.local:
+		return what + " of this host to itself"
+	case e.out:
+		return what + " from this host to " + e.far
+	}
+	return what + " from " + e.far
+}
+
+// splitPort takes an address apart from its port.
+func splitPort(s string) (address, port string) {
+	if at := strings.LastIndexByte(s, ':'); at >= 0 && (strings.Count(s, ":") == 1 || s[at-1] == ']') {
+		return strings.Trim(s[:at], "[]"), s[at+1:]
+	}
+	return s, ""
+}
