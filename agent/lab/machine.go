@@ -46,7 +46,7 @@ func (l *Lab) boot(ctx context.Context, s *Scenario, h Host, dir string) (*machi
 	}
 	args := []string{"cell", filepath.Join(l.bin, "fault"), "host", "-hostname", h.Name}
 	if l.cgroups != "" {
-		m.cgroup = filepath.Join(l.cgroups, fmt.Sprintf("%s%d-%s-%s", cgroupPrefix, os.Getpid(), s.Slug, h.Name))
+		m.cgroup = filepath.Join(l.cgroups, fmt.Sprintf("%s%d-%s-%s-%s", cgroupPrefix, os.Getpid(), s.Group, s.Slug, h.Name))
 		if err := os.Mkdir(m.cgroup, 0o755); err != nil {
 			return nil, fmt.Errorf("control group: %w", err)
 		}
