@@ -27,6 +27,8 @@ type options struct {
 	large   size
 	pairs   int
 	inside  bool
+	only    string
+	child   bool
 }
 
 func main() {
@@ -38,9 +40,13 @@ func main() {
 	flag.IntVar(&o.large.connections, "connections", 25000, "connections of further processes, 1,000 of each")
 	flag.IntVar(&o.pairs, "pairs", 7, "runs of each pair")
 	flag.BoolVar(&o.inside, "inside", false, "measure the adapter within this process instead")
+	flag.StringVar(&o.only, "only", "", "measure only this: host or firewall")
+	flag.BoolVar(&o.child, "child", false, "be a child that this program starts")
 	flag.Parse()
 	met, err := false, error(nil)
-	if isolated() {
+	if o.child {
+		met, err = true, child(context.Background(), flag.Args())
+	} else if isolated() {
 		// Namespaces belong to threads: all is done on the first one.
 		runtime.LockOSThread()
 		met, err = run(context.Background(), o)
@@ -71,10 +77,17 @@ func run(ctx context.Context, o options) (met bool, err error) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer out.Flush()
 	met = true
+	if !o.inside && o.only != "host" {
+		if met, err = runFirewall(out, o); err != nil || o.only != "" {
+			return met, err
+		}
+	}
+	ok := true
 	if !o.inside {
-		if met, err = runSmall(out, o); err != nil {
+		if ok, err = runSmall(out, o); err != nil {
 			return false, err
 		}
+		met = met && ok
 	}
 	s, err := buildScene(o.large)
 	defer s.end()
@@ -86,7 +99,7 @@ func run(ctx context.Context, o options) (met bool, err error) {
 	if o.inside {
 		return met, inside(ctx, out, s)
 	}
-	ok, err := large(out, o, s)
+	ok, err = large(out, o, s)
 	return met && ok, err
 }
 
