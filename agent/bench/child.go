@@ -116,7 +116,7 @@ func parse(path string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	set, err := files.Parse(path, b)
+	set, err := files.Parse(path, b, files.Options{})
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -162,8 +163,57 @@ func (c *netlinkConn) ask(ctx context.Context, kind uint16, body []byte) ([]repl
 }
 
 func (c *netlinkConn) exchange(ctx context.Context, kind, flags uint16, body []byte) (list []reply, interrupted bool, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := c.send(ctx, kind, flags, body); err != nil {
 		return nil, false, err
+	}
+	for {
+		b, err := c.receive(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		part, err := parseAnswer(bytes.Clone(b), c.seq, c.port)
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, part.replies...)
+		interrupted = interrupted || part.interrupted
+		if part.done {
+			return list, interrupted, part.refusal()
+		}
+	}
+}
+
+// each asks for a whole table and gives each of its messages, whose bytes are
+// there only during the call, to take. It reports whether the table changed
+// meanwhile: then what was given may lack or repeat entries.
+func (c *netlinkConn) each(ctx context.Context, kind uint16, body []byte, take func(reply) error) (interrupted bool, err error) {
+	if err := c.send(ctx, kind, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, body); err != nil {
+		return false, err
+	}
+	var failed error
+	for {
+		b, err := c.receive(ctx)
+		if err != nil {
+			return false, err
+		}
+		part, err := parseAnswer(b, c.seq, c.port)
+		if err != nil {
+			return false, err
+		}
+		interrupted = interrupted || part.interrupted
+		// The rest is received in any case: the kernel gives no other list before.
+		for i := 0; i < len(part.replies) && failed == nil; i++ {
+			failed = take(part.replies[i])
+		}
+		if part.done {
+			return interrupted, cmp.Or(part.refusal(), failed)
+		}
+	}
+}
+
+func (c *netlinkConn) send(ctx context.Context, kind, flags uint16, body []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	c.seq++
 	message := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+len(body))
@@ -173,35 +223,30 @@ func (c *netlinkConn) exchange(ctx context.Context, kind, flags uint16, body []b
 	binary.NativeEndian.PutUint32(message[8:], c.seq)
 	message = append(message, body...)
 	if err := unix.Sendto(c.fd, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, false, fmt.Errorf("send netlink request: %w", err)
+		return fmt.Errorf("send netlink request: %w", err)
 	}
+	return nil
+}
+
+// receive waits for what the kernel sends next, which is there until the next call.
+func (c *netlinkConn) receive(ctx context.Context) ([]byte, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		n, _, flags, from, err := unix.Recvmsg(c.fd, c.buf, nil, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("receive netlink answer: %w", err)
+			return nil, fmt.Errorf("receive netlink answer: %w", err)
 		}
 		if flags&unix.MSG_TRUNC != 0 {
-			return nil, false, fmt.Errorf("netlink answer is longer than %d bytes", len(c.buf))
+			return nil, fmt.Errorf("netlink answer is longer than %d bytes", len(c.buf))
 		}
 		// Only the kernel has port 0; anybody else's message is not an answer.
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-			continue
-		}
-		// The buffer is used again, what is kept of it must be a copy.
-		part, err := parseAnswer(bytes.Clone(c.buf[:n]), c.seq, c.port)
-		if err != nil {
-			return nil, false, err
-		}
-		list = append(list, part.replies...)
-		interrupted = interrupted || part.interrupted
-		if part.done {
-			return list, interrupted, part.refusal()
+		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 {
+			return c.buf[:n], nil
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (c *netlinkConn) nftRuleset(ctx context.Context) (*rules.Ruleset, error) {
 			return nil, err
 		}
 		// What changed meanwhile may be what the error is about.
-		if before == after {
+		if before == after && !errors.Is(readErr, errTableChanged) {
 			return set, readErr
 		}
 	}
@@ -117,19 +117,17 @@ func large(s *rules.Set) bool {
 	return s.Size > nftListMax
 }
 
-// nftList hands the answers to a request to the decoder.
+// nftList hands the answers to a request to the decoder. The error is
+// errTableChanged if the kernel says that the rules changed meanwhile.
 func (c *netlinkConn) nftList(ctx context.Context, d *nft.Decoder, kind uint16, request []byte) error {
-	replies, err := c.dump(ctx, nft.Subsystem<<8|kind, request)
-	if err != nil {
-		return err
-	}
-	for _, r := range replies {
+	interrupted, err := c.each(ctx, nft.Subsystem<<8|kind, request, func(r reply) error {
 		if r.kind>>8 != nft.Subsystem || len(r.data) < nfgenSize {
 			return fmt.Errorf("%w: of kind %#x with %d bytes", errMalformed, r.kind, len(r.data))
 		}
-		if err := d.Message(uint8(r.kind), r.data[0], r.data[nfgenSize:]); err != nil {
-			return err
-		}
+		return d.Message(uint8(r.kind), r.data[0], r.data[nfgenSize:])
+	})
+	if interrupted {
+		return errTableChanged
 	}
-	return nil
+	return err
 }

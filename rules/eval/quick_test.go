@@ -33,9 +33,10 @@ func compareQuick(t *rapid.T, e rules.Expr) bool {
 	p, state := quickPacket(t), rapid.SliceOfN(rapid.Byte(), 64, 64).Draw(t, "registers")
 	unknown := rapid.SampledFrom([]uint16{0, 0, 0, 1, 0x10}).Draw(t, "unknown")
 	table := &rules.Table{Family: rapid.SampledFrom([]rules.Family{rules.IP, rules.Inet, rules.Bridge}).Draw(t, "table")}
+	family := rapid.SampledFrom([]rules.Family{rules.IP, rules.IP6, rules.Inet, rules.Netdev}).Draw(t, "hook's family")
 	fresh := func() walk {
 		w := walk{m: &Machine{}, packet: p.copy(), verdict: Accept, table: table, chain: &rules.Chain{}, rule: &rules.Rule{},
-			hook: rules.Input, way: In, arrived: true, unknown: unknown, rest: []rules.Expr{accept}, choices: []choice{{1, 2}}}
+			hook: rules.Input, family: family, way: In, arrived: true, unknown: unknown, rest: []rules.Expr{accept}, choices: []choice{{1, 2}}}
 		copy(w.registers[:], state)
 		return w
 	}

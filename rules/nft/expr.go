@@ -123,7 +123,7 @@ func expressions(b []byte) []rules.Expr {
 		list = append(list, expression(v))
 	}
 	if a := open(b); a.bad != "" {
-		list = append(list, &rules.Opaque{Kind: "expressions", Why: a.bad, Data: b})
+		list = append(list, malformed(a.bad, b))
 	}
 	return list
 }

@@ -6,6 +6,7 @@
 package nft
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
@@ -41,6 +42,7 @@ type Decoder struct {
 	tables map[tableKey]*rules.Table
 	chains map[memberKey]*rules.Chain
 	sets   map[memberKey]*rules.Set
+	store
 }
 
 type tableKey struct {
@@ -55,12 +57,15 @@ type memberKey struct {
 
 // NewDecoder makes an empty decoder.
 func NewDecoder() *Decoder {
-	return &Decoder{tables: map[tableKey]*rules.Table{}, chains: map[memberKey]*rules.Chain{}, sets: map[memberKey]*rules.Set{}}
+	return &Decoder{tables: map[tableKey]*rules.Table{}, chains: map[memberKey]*rules.Chain{}, sets: map[memberKey]*rules.Set{}, store: newStore()}
 }
 
 // Message takes one message: its type without the subsystem, the family of its
-// struct nfgenmsg, and its attributes. It keeps parts of body.
+// struct nfgenmsg, and its attributes. It keeps nothing of body.
 func (d *Decoder) Message(kind, family uint8, body []byte) error {
+	if kind != NewRule && kind != NewElements { // of which there may be many
+		body = bytes.Clone(body)
+	}
 	a := open(body)
 	switch kind {
 	case NewTable:
@@ -217,7 +222,8 @@ func (d *Decoder) rule(t *rules.Table, a *attributes) {
 		return
 	}
 	list, _ := a.get(4)
-	r := &rules.Rule{Handle: a.u64(3), Number: len(c.Rules) + 1, Exprs: expressions(list), Comment: a.comment(7, 0)}
+	r := d.newRule()
+	*r = rules.Rule{Handle: a.u64(3), Number: len(c.Rules) + 1, Exprs: d.expressions(list), Comment: a.comment(7, 0)}
 	for _, e := range r.Exprs {
 		switch e := e.(type) {
 		case *rules.Counter:

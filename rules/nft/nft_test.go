@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"reflect"
 	"testing"
@@ -132,6 +133,37 @@ func TestMessages(t *testing.T) {
 		if err := d.Message(m[0], m[1], m[2:]); err == nil {
 			t.Errorf("%v was taken", m)
 		}
+	}
+}
+
+// Messages may be overwritten once they were read, and expressions that are in
+// several rules are one.
+func TestNothingIsKept(t *testing.T) {
+	rule := func(parts ...[]byte) []byte {
+		return join([]byte{NewRule, 2}, attribute(1, "filter"), attribute(2, "INPUT"), nest(4, parts...))
+	}
+	compare := func(port byte) []byte {
+		return nest(1, exprBytes("cmp", be32(1, 8), be32(2, 0), nest(3, raw(1, 0, port))))
+	}
+	all := append(messages(), rule(compare(22)), rule(compare(23), nest(1, exprBytes("match", attribute(1, "tcp"), be32(2, 0), raw(3, 1, 2, 3, 4)))), rule(compare(22), raw(1, 9)))
+	kept, overwritten := NewDecoder(), NewDecoder()
+	for _, m := range all {
+		own := bytes.Clone(m)
+		for _, err := range []error{kept.Message(m[0], m[1], m[2:]), overwritten.Message(own[0], own[1], own[2:])} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range own {
+			own[i] = 0xee
+		}
+	}
+	if !reflect.DeepEqual(kept.Ruleset(), overwritten.Ruleset()) {
+		t.Error("what was read has changed with the messages")
+	}
+	list := overwritten.Tables()[0].Chain("INPUT").Rules
+	if len(list) != 4 || list[1].Exprs[0] != list[3].Exprs[0] || list[1].Exprs[0] == list[2].Exprs[0] {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/portwhy/portwhy/rules"
@@ -63,7 +64,7 @@ func (d *Decoder) elements(t *rules.Table, a *attributes) {
 	}
 	list, _ := a.get(3)
 	for _, v := range each(list) {
-		e := open(v)
+		e := open(bytes.Clone(v))
 		s.Elements = append(s.Elements, element(&e))
 		if why := e.close(); why != "" {
 			a.fail("element of %s: %s", name, why)
