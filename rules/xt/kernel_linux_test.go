@@ -105,7 +105,7 @@ func kernel(l line) [4]string {
 		} else if is || ok && l.target {
 			continue
 		}
-		if ok && (m.Ext == l.name || l.name == "state") {
+		if ok && (m.Ext == l.name || l.name == "state" || l.name == "NOTRACK") {
 			return [4]string{fmt.Sprintf("%s.%d", m.Ext, m.Rev), hex.EncodeToString(nameless(m)), text, "kernel"}
 		}
 	}

@@ -16,7 +16,7 @@ var rateMatches = []extension{
 		b.put(4, 4, 5)
 	}, options: []option{
 		{names: []string{"--limit"}, value: value{1, func(b *blob, _ bool, w []string) error {
-			v, err := period(w[0], 10000)
+			v, _, err := period(w[0], 10000)
 			b.put(0, 4, v)
 			return err
 		}, func(b *blob) (string, bool) {
@@ -32,44 +32,45 @@ var rateUnits = []struct {
 }{{"sec", "second", 1}, {"min", "minute", 60}, {"hour", "hour", 3600}, {"day", "day", 86400}}
 
 // period reads a rate, as 10/min, into the time for one in units of 1/scale of
-// a second.
-func period(s string, scale uint64) (uint64, error) {
-	n, unit, _ := strings.Cut(s, "/")
+// a second, and says how many seconds its own unit has.
+func period(s string, scale uint64) (v, seconds uint64, err error) {
+	n, unit, slash := strings.Cut(s, "/")
 	rate, err := strconv.ParseUint(n, 10, 31)
 	if err != nil || rate == 0 {
-		return 0, fmt.Errorf("%q is not a rate", s)
+		return 0, 0, fmt.Errorf("%q is not a rate", s)
 	}
-	if strings.Contains(s, "/") && unit == "" {
-		return 0, fmt.Errorf("%q lacks its unit", s)
+	if slash && unit == "" {
+		return 0, 0, fmt.Errorf("%q lacks its unit", s)
 	}
 	for _, u := range rateUnits {
 		if len(unit) <= len(u.long) && strings.EqualFold(u.long[:len(unit)], unit) {
-			v := scale * u.seconds / rate
-			if v == 0 {
-				return 0, fmt.Errorf("%s is too fast", s)
+			if v = scale * u.seconds / rate; v == 0 {
+				return 0, 0, fmt.Errorf("%s is too fast", s)
 			}
-			if v > 0xffffffff {
-				return 0, fmt.Errorf("%s is too slow", s)
-			}
-			return v, nil
+			return v, u.seconds, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not a unit of time", unit)
+	return 0, 0, fmt.Errorf("%q is not a unit of time", unit)
 }
 
-// periodText is the rate in the largest unit in which it is about whole.
-func periodText(v, scale uint64) (string, bool) {
-	if v == 0 {
-		return "", false
-	}
+// rateUnit is the largest unit in which a rate is about whole.
+func rateUnit(v, scale uint64) (name string, seconds uint64) {
 	i := len(rateUnits) - 1
 	for ; i > 0; i-- {
 		if unit := scale * rateUnits[i-1].seconds; v > unit || unit/v < unit%v {
 			break
 		}
 	}
-	u := rateUnits[i]
-	return strconv.FormatUint(scale*u.seconds/v, 10) + "/" + u.text, true
+	return rateUnits[i].text, rateUnits[i].seconds
+}
+
+// periodText is the rate in rateUnit.
+func periodText(v, scale uint64) (string, bool) {
+	if v == 0 {
+		return "", false
+	}
+	name, seconds := rateUnit(v, scale)
+	return strconv.FormatUint(scale*seconds/v, 10) + "/" + name, true
 }
 
 // Limit is what limit has: Period is the time for one packet, in 1/10000 of a

@@ -35,8 +35,8 @@ var transportMatches = []extension{
 	)},
 	{name: "udp", size: 10, init: allPorts, options: portOptions(8, 0, 4)},
 	{name: "udplite", size: 10, init: allPorts, options: portOptions(8, 0, 4)},
-	{name: "multiport", rev: 0, size: 32, old: true, options: multiportOptions},
-	{name: "multiport", rev: 1, size: 48, options: multiportOptions, finish: func(b *blob) error {
+	{name: "multiport", rev: 0, size: 32, old: true, options: multiportOptions(bit{})},
+	{name: "multiport", rev: 1, size: 48, options: multiportOptions(bits8(47, 1)), finish: func(b *blob) error {
 		if bits.OnesCount64(b.given) != 1 {
 			return fmt.Errorf("it takes one of --sports, --dports and --ports")
 		}
@@ -71,11 +71,13 @@ var tcpFlagsValue = value{2, func(b *blob, _ bool, w []string) error {
 	return mask + " " + cmp, ok1 && ok2
 }}
 
-// XT_MULTIPORT_SOURCE, _DESTINATION and _EITHER.
-var multiportOptions = []option{
-	{names: []string{"--sports", "--source-ports"}, value: multiportValue(0), not: bits8(47, 1), shown: equals(0, 1, 0)},
-	{names: []string{"--dports", "--destination-ports"}, value: multiportValue(1), not: bits8(47, 1), shown: equals(0, 1, 1)},
-	{names: []string{"--ports"}, value: multiportValue(2), not: bits8(47, 1), shown: equals(0, 1, 2)},
+// multiportOptions: XT_MULTIPORT_SOURCE, _DESTINATION and _EITHER.
+func multiportOptions(not bit) []option {
+	return []option{
+		{names: []string{"--sports", "--source-ports"}, value: multiportValue(0), not: not, shown: equals(0, 1, 0)},
+		{names: []string{"--dports", "--destination-ports"}, value: multiportValue(1), not: not, shown: equals(0, 1, 1)},
+		{names: []string{"--ports"}, value: multiportValue(2), not: not, shown: equals(0, 1, 2)},
+	}
 }
 
 func multiportValue(kind byte) value {
