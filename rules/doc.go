@@ -10,9 +10,25 @@
 // netfilter calls in order of their priority, whatever tool made them: those of
 // nftables families ip, ip6 and inet, iptables on nftables (which is nftables
 // tables that iptables wrote) and iptables-legacy, whose tables have fixed
-// priorities. A verdict of accept ends only the base chain that gave it, and
-// the packet goes on to the next; a drop is final. That is why a rule that
-// accepts has no effect while another table drops.
+// priorities. Of chains with the same priority the one that came last runs
+// first. A verdict of accept ends only the base chain that gave it, and the
+// packet goes on to the next; a drop is final. That is why a rule that accepts
+// has no effect while another table drops.
+//
+// Before and behind these stand the hooks of devices, ingress and egress, each
+// for the devices that its chain names. Loopback has both: a packet from a host
+// to itself meets output, postrouting, egress, ingress, prerouting, input. A
+// packet of a VLAN meets the hooks of the device below it too, with the tag on.
+// A flowtable stands at ingress, and what it has taken over skips all other
+// hooks.
+//
+// A bridge has hooks of its own, named as those of IP. A frame from port to port
+// meets prerouting, forward and postrouting of family bridge; one for the host
+// prerouting and input, and then, with the bridge as its device, ingress and the
+// hooks of IP; one from the host output and postrouting, behind those of IP.
+// Rules of IP don't see frames that are bridged, unless br_netfilter calls them
+// from within the bridge's hooks (net.bridge.bridge-nf-call-iptables): then with
+// the bridge as both devices. ARP has hooks input and output, of family arp.
 //
 // Chains of type nat are called by the NAT core, which stands at fixed places
 // (-100 where destinations are changed, 100 where sources are). Their own
@@ -41,9 +57,11 @@
 //
 // # To extend it
 //
-// A new expression is a type in expr.go. Package eval runs it, or follows both
-// ways past it if it can't be decided; an expression that eval has never heard
-// of is treated like that as well, so that forgetting one can't make an answer
-// wrong. Nothing that was read may be dropped: what is not understood is Opaque.
-// eval's comparison with the kernel must meet the new expression, too.
+// A new expression is a type in expr.go, a new object one in object.go. Package
+// eval runs it, or follows both ways past it if it can't be decided; an
+// expression that eval has never heard of is treated like that as well, so that
+// forgetting one can't make an answer wrong. Nothing that was read may be
+// dropped: what is not understood is Opaque. COVERAGE.md says of each what eval
+// does with it and is held to the code by a test; a comparison with the kernel
+// must meet the new expression, too.
 package rules
