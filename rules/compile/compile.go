@@ -15,6 +15,8 @@
 package compile
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -31,6 +33,9 @@ type Options struct {
 	Interface func(name string) (uint32, bool)
 	// Location is the time zone of hours and dates.
 	Location *time.Location
+	// Listed says that nft wrote the ruleset: a statement that doesn't fit is then
+	// a fault of what nft wrote, and becomes Opaque. Otherwise it is an error.
+	Listed bool
 }
 
 // Compiler takes a ruleset, one thing at a time.
@@ -41,6 +46,7 @@ type Compiler struct {
 	now    time.Time
 	// elements is how many there are in named sets.
 	elements int
+	shared   shared
 	// worked is how many rules commands have looked at or moved.
 	worked int
 }
@@ -62,7 +68,7 @@ type table struct {
 
 // New makes a compiler of an empty ruleset.
 func New(opts Options) *Compiler {
-	return &Compiler{opts: opts, tables: map[tableKey]*table{}, now: time.Now()}
+	return &Compiler{opts: opts, tables: map[tableKey]*table{}, now: time.Now(), shared: newShared()}
 }
 
 // Add takes a thing of the ruleset. What it is in or refers to must have come
@@ -199,10 +205,7 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 		if err == nil {
 			continue
 		}
-		u := asUnsure(err)
-		if u == nil {
-			panic(bail{err})
-		}
+		u := c.unsure(err)
 		// What the statement began is taken back.
 		r.list, r.proto, r.depth, r.elements = r.list[:min(before, len(r.list))], proto, 0, nil
 		t.drop(sets)
@@ -210,9 +213,9 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 	}
 	g := &emitter{}
 	for _, s := range reduce(t.Family, r.list) {
-		g.statement(s)
+		c.write(g, s)
 	}
-	out := &rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: g.exprs, Comment: d.Comment, Line: d.Line, File: d.File}
+	out := &rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: c.shared.rule(g.exprs), Comment: d.Comment, Line: d.Line, File: d.File}
 	for _, e := range out.Exprs {
 		if n, ok := e.(*rules.Counter); ok {
 			out.Counted, out.Packets, out.Bytes = true, n.Packets, n.Bytes
@@ -227,11 +230,22 @@ func (t *table) drop(n int) {
 		delete(t.sets, s.Name)
 	}
 	t.order, t.Sets = t.order[:n], t.Sets[:n]
-	t.numbers = map[string]int{"__chain": t.numbers["__chain"]}
 }
 
-// statement writes a statement, or says that it can't.
-func (g *emitter) statement(s *statement) {
+// unsure is why a statement can't be told. What is wrong with it is passed on.
+func (c *Compiler) unsure(err error) *unsure {
+	if u := asUnsure(err); u != nil {
+		return u
+	}
+	var wrong *rules.SyntaxError
+	if !c.opts.Listed || !errors.As(err, &wrong) {
+		panic(bail{err})
+	}
+	return &unsure{"statement", fmt.Sprintf("it can't be read as nft wrote it: %s (line %d, column %d)", wrong.Message, wrong.Line, wrong.Column)}
+}
+
+// write writes a statement, or says that it can't.
+func (c *Compiler) write(g *emitter, s *statement) {
 	before, free := len(g.exprs), g.free
 	err := catch(func() {
 		if s.match != nil {
@@ -243,10 +257,7 @@ func (g *emitter) statement(s *statement) {
 	if err == nil {
 		return
 	}
-	u := asUnsure(err)
-	if u == nil {
-		panic(bail{err})
-	}
+	u := c.unsure(err)
 	g.exprs, g.free = append(g.exprs[:before], &rules.Opaque{Kind: u.kind, Why: u.why}), free
 }
 

@@ -242,7 +242,7 @@ func (r *rule) rt(e *syntax.RT) *node {
 	if k == nil {
 		r.failf(e.Pos, "rt has no key %q", name)
 	}
-	return &node{kind: load, pos: e.Pos, typ: k.Type, order: k.Order, bits: k.Bits,
+	return &node{kind: load, pos: e.Pos, typ: k.Type, order: k.Order, bits: k.Bits, turned: true,
 		expr: func(reg rules.Reg) rules.Expr { return &rules.RT{Key: k.Number, Dest: reg} }}
 }
 

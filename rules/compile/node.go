@@ -55,6 +55,8 @@ type node struct {
 	key    uint32 // meta, ct
 	expr   func(rules.Reg) rules.Expr
 	fib    *rules.Fib // load: it can ask for presence only
+	// turned: it is brought to the order of what it is written to.
+	turned bool
 	set    *set
 	items  []item
 	// verdict

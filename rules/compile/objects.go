@@ -19,11 +19,8 @@ func (c *Compiler) set(d *syntax.Set) {
 		s.flag(setTimeout)
 	}
 	if err := catch(func() { r.setTypes(s, d) }); err != nil {
-		u := asUnsure(err)
-		if u == nil || d.Map {
-			panic(bail{err})
-		}
-		s.key, s.unknown = nil, u.why
+		s.key, s.KeyLen, s.Fields = nil, 0, nil
+		s.forget(c.unsure(err).why)
 	}
 	for _, st := range d.Statements {
 		s.Exprs = append(s.Exprs, r.stateful(st))
@@ -55,12 +52,9 @@ func (r *rule) fill(s *set, list []syntax.Expr) {
 			}
 			s.take(it)
 		})
-		if u := asUnsure(err); u != nil {
-			s.forget(u.why)
-			return
-		}
 		if err != nil {
-			panic(bail{err})
+			s.forget(r.c.unsure(err).why)
+			return
 		}
 		if r.c.elements++; r.c.elements > maxElements {
 			s.forget("the ruleset has too many elements to keep them")

@@ -191,10 +191,16 @@ func (r *rule) typeOf(e syntax.Expr) *node {
 	return &node{kind: constant, pos: e.Position(), typ: typ.typ, order: typ.order, bits: typ.bits}
 }
 
+// maxLiteral is how many elements a set can have that is written in a rule.
+const maxLiteral = 1 << 17
+
 // literal evaluates the elements of a set that is written in a rule, or of a
 // named set (expr_evaluate_set).
 func (r *rule) literal(e *syntax.SetLiteral) *node {
 	n := &node{kind: literal, pos: e.Pos}
+	if len(e.Items) > maxLiteral {
+		unsuref("lookup", "the set has %d elements, which are too many to keep them", len(e.Items))
+	}
 	ctx := r.ctx
 	for _, i := range e.Items {
 		if inner, ok := i.(*syntax.SetLiteral); ok {

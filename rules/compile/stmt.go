@@ -199,6 +199,9 @@ func (r *rule) arg(e syntax.Expr, typ *words.Type, order words.Order, bits int) 
 	case prefix: // the addresses that it stands for
 		n = asSpan(n)
 	}
+	if n.turned {
+		n = r.reorder(n, order)
+	}
 	if n.typ != nil && n.typ != typ && n.typ != words.Integer && n.kind != mapped {
 		if n.typ.Base == words.Integer && typ.Base == words.Integer {
 			unsuref(typ.Name, "nft 1.0.6 makes no %s of a value of type %s; newer versions do", typ.Name, n.typ.Name)

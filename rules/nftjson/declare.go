@@ -72,7 +72,7 @@ func tableFlags(v *value) []string {
 	if v.kind != text && v.kind != array {
 		return nil
 	}
-	var list []string
+	list := []string{}
 	items := v.list
 	if v.kind == text {
 		items = []value{*v}

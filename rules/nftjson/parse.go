@@ -4,18 +4,21 @@
 // # What JSON doesn't tell
 //
 // nft 1.0.6 leaves things out of its JSON or writes them wrong. Of tables and
-// chains: comments, flags of chains, devices if there is more than one; a
-// table's flag comes as another word of the document, so that rules of base
-// chains can't be told until its name is known to be one (see doubt). Of sets:
-// the flag dynamic, where no rule changes the set; whether values are ranges,
-// where none is; lengths of keys of types that have none of their own; times
-// below a second. Of rules: chains without names and changes of maps, which it
-// writes as text; the level of socket cgroupv2. Sets without names have no
-// handle. What nft takes for redundant in a list it adds again where it reads
-// the list (`ip protocol tcp tcp dport 22` becomes `tcp dport 22`), and so do
-// we: the kernel's expressions then are those of the list.
+// chains: comments, flags of chains, devices if there is not exactly one; a lone
+// flag of a table comes as some other value of the document. Where that leaves
+// open whether a chain is in effect, a rule at its start says so (see doubt). Of
+// sets: the flag dynamic, where no rule changes the set; whether values are
+// ranges, where none is; how long keys of types without a length are; times
+// below a second. Of rules: the level of socket cgroupv2. Sets and chains
+// without names have no handle.
 //
-// Statements that can't be told are Opaque with the reason.
+// What nft takes for redundant it leaves out of lists, and adds where it reads
+// them: `ip protocol tcp tcp dport 22` is listed as `tcp dport 22`, which it
+// reads as `meta l4proto tcp tcp dport 22`. So do we. Of the rules in the
+// printer's tests two are such; the others are the kernel's to the register.
+//
+// Statements that nft has no JSON for are in it as text, and read as such. What
+// can't be told is Opaque with the reason; only what is not nft's JSON is an error.
 package nftjson
 
 import (
@@ -29,6 +32,7 @@ import (
 // Parse reads a document. File is what errors call it. An error is a
 // *rules.SyntaxError, or the reader's.
 func Parse(file string, r io.Reader, opts compile.Options) (*rules.Ruleset, error) {
+	opts.Listed = true
 	p := &parser{s: newScanner(file, r), c: compile.New(opts), doubts: map[tableKey]string{}}
 	err := p.catch(p.document)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/portwhy/portwhy/rules/nfttext"
 	"github.com/portwhy/portwhy/rules/syntax"
 )
 
@@ -15,11 +16,15 @@ func stmts(v *value) []syntax.Stmt {
 	return list
 }
 
-// stmt reads a statement. nft writes one that it has no JSON for as a string.
+// stmt reads a statement. nft writes one that it has no JSON for as its text.
 func stmt(v *value) syntax.Stmt {
 	if v.kind == text {
-		word, _, _ := strings.Cut(v.text, " ")
-		return &syntax.Unknown{Pos: v.pos, Kind: word, Why: "nft has no JSON for it, its text is " + v.plain()}
+		st, err := nfttext.Statement(v.pos, v.text)
+		if err != nil {
+			word, _, _ := strings.Cut(v.text, " ")
+			return &syntax.Unknown{Pos: v.pos, Kind: word, Why: "nft has no JSON for it, and its text is " + v.plain()}
+		}
+		return st
 	}
 	name, p := v.only()
 	return stmtObject(v.pos, name, p)
