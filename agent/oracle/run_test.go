@@ -41,7 +41,11 @@ func (w *world) loadTexts(texts map[string]string) error {
 	if err := w.empty(texts); err != nil {
 		return err
 	}
-	if err := command("flush ruleset\n"+traced+texts["nft"], "nft", "-f", "-"); err != nil {
+	text := "flush ruleset\n" + traced + texts["nft"]
+	if strings.Contains(text, " hook ingress ") {
+		text += tracedEarly
+	}
+	if err := command(text, "nft", "-f", "-"); err != nil {
 		return err
 	}
 	if w.sets {
