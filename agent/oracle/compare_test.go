@@ -28,8 +28,8 @@ func disagreement(r *eval.Result, o *outcome) string {
 	if s := fateDiffers(r, o); s != "" {
 		return s
 	}
-	if len(r.Doubts) > 0 || r.Verdict == eval.Stolen {
-		return "" // what was stolen goes on elsewhere, and meets rules there
+	if len(r.Doubts) > 0 {
+		return ""
 	}
 	if s := pathDiffers(r, o); s != "" {
 		return s
@@ -61,7 +61,6 @@ func fateDiffers(r *eval.Result, o *outcome) string {
 		return "predicted accept, but the host refused to send it"
 	case accepted && len(o.arrivals) == 0:
 		return "predicted accept, but it came out nowhere"
-	case r.Verdict == eval.Stolen: // it may be sent elsewhere
 	case !accepted && len(o.arrivals) > 0:
 		return fmt.Sprintf("predicted %s, but it came out at %s", r.Verdict, places[o.arrivals[0].where])
 	case len(o.arrivals) > 1:

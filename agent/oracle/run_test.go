@@ -31,21 +31,21 @@ func (w *world) load(r *ruleset) error {
 }
 
 // loadTexts loads what each tool reads. Tables of iptables-legacy stay for as long
-// as their namespace does: those that are not to be there are emptied.
+// as their namespace does: all are there from the beginning, and only emptied.
 func (w *world) loadTexts(texts map[string]string) error {
-	if w.sets { // which rules must no longer ask
-		if err := w.empty(nil); err != nil {
-			return err
+	legacy := false
+	for _, tool := range tools {
+		legacy = legacy || strings.HasSuffix(tool, "legacy") && texts[tool] != ""
+	}
+	if legacy || w.legacy {
+		for _, tool := range tools[:2] {
+			if err := command(emptyTables, tool+"-restore"); err != nil {
+				return err
+			}
 		}
 	}
-	if err := w.empty(texts); err != nil {
-		return err
-	}
-	text := "flush ruleset\n" + traced + texts["nft"]
-	if strings.Contains(text, " hook ingress ") {
-		text += tracedEarly
-	}
-	if err := command(text, "nft", "-f", "-"); err != nil {
+	w.legacy = legacy
+	if err := command("flush ruleset\n"+traced+texts["nft"], "nft", "-f", "-"); err != nil {
 		return err
 	}
 	if w.sets {
@@ -62,34 +62,8 @@ func (w *world) loadTexts(texts map[string]string) error {
 		if texts[tool] == "" {
 			continue
 		}
-		if strings.HasSuffix(tool, "legacy") {
-			w.legacy[tool] = true
-		}
 		if err := command(texts[tool], tool+"-restore"); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// empty takes all rules from the tables of iptables-legacy that have some and of
-// which texts don't make all anew.
-func (w *world) empty(texts map[string]string) error {
-	for tool := range w.legacy {
-		var missing strings.Builder
-		for _, table := range strings.SplitAfter(emptyTables, "COMMIT\n") {
-			if head, _, _ := strings.Cut(table, "\n"); !strings.Contains(texts[tool], head+"\n") {
-				missing.WriteString(table)
-			}
-		}
-		if missing.Len() == 0 {
-			continue
-		}
-		if err := command(missing.String(), tool+"-restore"); err != nil {
-			return err
-		}
-		if texts[tool] == "" {
-			delete(w.legacy, tool)
 		}
 	}
 	return nil

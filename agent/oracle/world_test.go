@@ -44,8 +44,8 @@ type world struct {
 	flows   *flowSocket
 	facts   eval.Host
 	indexes map[string]uint32
-	legacy  map[string]bool // tools of iptables-legacy that have made rules
-	sets    bool            // there are ipsets
+	legacy  bool // there are rules of iptables-legacy
+	sets    bool // there are ipsets
 }
 
 // newWorld makes the namespaces. The calling goroutine must be locked to its
@@ -75,7 +75,7 @@ func newWorld(cpu int) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{host: h, indexes: map[string]uint32{}, legacy: map[string]bool{}}
+	w := &world{host: h, indexes: map[string]uint32{}}
 	for _, name := range []string{"lo", "va", "vb"} {
 		d, err := net.InterfaceByName(name)
 		if err != nil {

@@ -168,7 +168,7 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 	switch e.Base {
 	case baseNetwork:
 	case baseTransport:
-		offset, _, _, header := p.transport()
+		offset, _, _, header := p.upper()
 		if !header {
 			return rules.Break
 		}
@@ -210,7 +210,7 @@ func (p *Packet) store(e *rules.Payload, start int, data []byte) {
 	if e.CsumType == inet {
 		p.mendNonzero(start+int(e.CsumOffset), old, data, first)
 	}
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if e.CsumFlags&pseudoHeader != 0 && header {
 		if at, ok := p.checksumAt(offset, protocol); ok {
 			p.mendNonzero(at, old, data, first)
@@ -373,7 +373,7 @@ func (w *walk) queueTo(e *rules.QueueTo) rules.VerdictKind {
 // answers a SYN itself, and takes or drops the ACK that follows.
 func (w *walk) synproxy() rules.VerdictKind {
 	p := &w.packet
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header || protocol != protocolTCP {
 		return rules.Break
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/ipset"
 )
 
 // Verdict is what becomes of a packet. The zero value is the honest one.
@@ -86,6 +87,7 @@ type Machine struct {
 	hooks  map[place][]entry
 	tables map[*rules.Table]*index
 	duties map[rules.Family]duties
+	ipsets *ipset.Sets // nil until a rule asks for one
 }
 
 // Compile prepares a ruleset.

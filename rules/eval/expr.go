@@ -138,7 +138,19 @@ const (
 	baseTunnel    = 4
 )
 
-// payload is nft_payload_eval.
+// fast reports whether the kernel loads without a look at whether the packet is
+// a later fragment (nft_payload_fast_eval in net/netfilter/nf_tables_core.c, as
+// nft_payload_select_ops chooses it): what stands there is then taken for a
+// header.
+func fast(e *rules.Payload) bool {
+	switch e.Len {
+	case 1, 2, 4:
+		return e.Offset%e.Len == 0
+	}
+	return false
+}
+
+// payload is nft_payload_eval and nft_payload_fast_eval.
 func (w *walk) payload(e *rules.Payload) rules.VerdictKind {
 	if e.Write {
 		return w.store(e)
@@ -147,8 +159,8 @@ func (w *walk) payload(e *rules.Payload) rules.VerdictKind {
 	switch e.Base {
 	case baseNetwork:
 	case baseTransport:
-		offset, _, _, header := w.packet.transport()
-		if !header {
+		offset, _, found, header := w.packet.upper()
+		if !header && !(found && fast(e)) {
 			return rules.Break
 		}
 		start = offset

@@ -42,7 +42,7 @@ func (w *walk) exthdr(e *rules.Exthdr) rules.VerdictKind {
 			return w.maybe(e.Reg, int(e.Len), *b)
 		}
 	case exthdrSCTP:
-		if _, _, there, header := p.transport(); there && !header {
+		if _, _, there, header := p.upper(); there && !header {
 			return w.maybe(e.Reg, int(e.Len), blame{"exthdr", "what the kernel takes for chunks of a later fragment is not modelled"})
 		}
 		var end int
@@ -107,7 +107,7 @@ func (p *Packet) header6(kind uint8) (int, bool) {
 // tcpOption finds an option of TCP and where it ends; broken says that the first
 // of its kind reaches beyond the header.
 func (p *Packet) tcpOption(kind uint8) (at, end int, found, broken bool) {
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header || protocol != protocolTCP || offset+20 > len(p.Data) {
 		return 0, 0, false, false
 	}
@@ -135,7 +135,7 @@ func (p *Packet) tcpOption(kind uint8) (at, end int, found, broken bool) {
 // hasTCP reports whether the packet has a whole header of TCP
 // (nft_tcp_header_pointer).
 func (p *Packet) hasTCP() bool {
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header || protocol != protocolTCP || offset+20 > len(p.Data) {
 		return false
 	}
@@ -145,7 +145,7 @@ func (p *Packet) hasTCP() bool {
 
 // sctpChunk finds a chunk of SCTP (nft_exthdr_sctp_eval).
 func (p *Packet) sctpChunk(kind uint8) (at, end int, found bool) {
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header || protocol != protocolSCTP {
 		return 0, 0, false
 	}
@@ -173,7 +173,7 @@ func (w *walk) setOption(e *rules.Exthdr) rules.VerdictKind {
 	if !p.hasTCP() {
 		return rules.Break
 	}
-	tcp, _, _, _ := p.transport()
+	tcp, _, _, _ := p.upper()
 	const checksum = 16
 	if e.Reset {
 		switch {

@@ -21,6 +21,7 @@ type flow struct {
 	labelsKnown bool
 	zone        uint16
 	zoneDir     int8 // 0 for both directions, 1 for the original's, 2 for the reply's
+	template    bool // CT has given the packet what its entry is to be made of
 
 	destination, source mapping
 	redirected          bool // the destination is an address of this host
@@ -129,16 +130,8 @@ func usesConntrack(e rules.Expr) bool {
 		return slices.ContainsFunc(e.Exprs, usesConntrack)
 	case *rules.ObjRef:
 		return e.Type == objectHelper || e.Type == objectTimeout || e.Type == objectExpect
-	case *rules.Match:
-		switch e.Ext {
-		case "cluster", "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper":
-			return true
-		}
-	case *rules.Target:
-		switch e.Ext {
-		case "CONNMARK", "CONNSECMARK", "CT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY":
-			return true
-		}
+	case *rules.Match, *rules.Target:
+		return tracksConnections(e)
 	}
 	return false
 }
@@ -194,6 +187,9 @@ func (p *Packet) firstState() uint32 {
 		return New
 	}
 	l4 := p.Data[offset:]
+	if p.Family == rules.IP6 && protocol == nextNone {
+		return Invalid // ipv6_skip_exthdr finds no protocol
+	}
 	switch protocol {
 	case protocolTCP:
 		if len(l4) < 20 || int(l4[12]>>4)*4 < 20 || int(l4[12]>>4)*4 > len(l4) || !validFlags(l4[13]) {
@@ -214,6 +210,10 @@ func (p *Packet) firstState() uint32 {
 			return Invalid
 		}
 		if n := int(binary.BigEndian.Uint16(l4[4:])); protocol == protocolUDP && (n < 8 || n > len(l4)) {
+			return Invalid
+		}
+	case protocolSCTP:
+		if !startsSCTP(l4) {
 			return Invalid
 		}
 	case protocolICMP:
@@ -302,6 +302,8 @@ func (w *walk) ctState() (uint32, string) {
 	switch {
 	case f.state != 0:
 		return f.state, ""
+	case f.template:
+		return New, "" // as xt_ct_target says of its template
 	case w.way == "" && w.packet.State != 0:
 		return w.packet.State, "" // one hook alone: as it was given
 	case w.way == "":

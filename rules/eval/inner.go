@@ -15,7 +15,7 @@ const (
 // innerOffset is where what the transport header carries starts
 // (__nft_payload_inner_offset); false if there is nothing the kernel knows of.
 func (p *Packet) innerOffset() (offset int, b *blame, ok bool) {
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header {
 		return 0, nil, false
 	}
@@ -129,7 +129,7 @@ func (p *Packet) carried(e *rules.Inner, offset int) (carried, bool) {
 	c := carried{-1, -1, -1, -1, 0, 0}
 	d := p.Data
 	if e.Flags&innerHeaderSize != 0 {
-		start, protocol, _, _ := p.transport()
+		start, protocol, _, _ := p.upper()
 		switch protocol {
 		case protocolGRE:
 			c.tunnel = start
@@ -192,7 +192,7 @@ func (c *carried) parse(d []byte, at int, link bool) bool {
 	case kind == etherIP6 && at+40 <= len(d) && d[at]>>4 == 6:
 		c.network = at
 		inside := Packet{Family: rules.IP6, Data: d[at:]}
-		offset, protocol, found, header := inside.transport6()
+		offset, protocol, found, header := inside.transport6(true)
 		if header {
 			c.transport, c.protocol = at+offset, protocol
 		}

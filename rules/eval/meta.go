@@ -100,7 +100,7 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 	case metaNFProto:
 		return w.load8(e.Reg, byte(w.nfproto()))
 	case metaL4:
-		_, protocol, found, _ := p.transport()
+		_, protocol, found, _ := p.upper()
 		if !found {
 			return rules.Break
 		}

@@ -113,7 +113,7 @@ func timestampOK(o []byte) (ok, known bool) {
 
 // dccpOption reports whether DCCP has an option (nft_exthdr_dccp_eval).
 func (p *Packet) dccpOption(kind uint8) bool {
-	offset, protocol, _, header := p.transport()
+	offset, protocol, _, header := p.upper()
 	if !header || protocol != protocolDCCP || offset+12 > len(p.Data) {
 		return false
 	}

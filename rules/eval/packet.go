@@ -211,38 +211,42 @@ func (p *Packet) transport() (offset int, protocol uint8, found, header bool) {
 		fragment := binary.BigEndian.Uint16(p.Data[6:]) & 0x1fff
 		return offset, p.Data[9], true, fragment == 0
 	case p.Family == rules.IP6 && len(p.Data) >= 40 && p.Data[0]>>4 == 6:
-		return p.transport6()
+		return p.transport6(false)
 	}
 	return 0, 0, false, false
 }
 
+// upper is transport as nftables sees it (nft_set_pktinfo_ipv6): there the
+// authentication header of IPv6 is a transport header.
+func (p *Packet) upper() (offset int, protocol uint8, found, header bool) {
+	if p.Family == rules.IP6 && len(p.Data) >= 40 && p.Data[0]>>4 == 6 {
+		return p.transport6(true)
+	}
+	return p.transport()
+}
+
 // transport6 passes over the extension headers as ipv6_find_hdr does
-// (net/ipv6/exthdrs_core.c).
-func (p *Packet) transport6() (offset int, next uint8, found, header bool) {
+// (net/ipv6/exthdrs_core.c). The header may begin beyond the packet's end; that
+// of a later fragment is taken to be at the packet's start.
+func (p *Packet) transport6(toAuthentication bool) (offset int, next uint8, found, header bool) {
 	offset, next = 40, p.Data[6]
 	for {
-		length := 8
+		if !isExtension(next) || next == nextNone || next == protocolAH && toAuthentication {
+			return offset, next, true, offset <= len(p.Data)
+		}
+		if offset+2 > len(p.Data) || (next == nextRouting || next == nextFragment) && offset+4 > len(p.Data) {
+			return 0, 0, false, false
+		}
+		length := (int(p.Data[offset+1]) + 1) * 8
 		switch next {
-		case 0, 43, 60: // hop by hop, routing, destination options
-			if offset+8 > len(p.Data) {
-				return 0, 0, false, false
-			}
-			length = (int(p.Data[offset+1]) + 1) * 8
-		case 44: // fragment
-			if offset+8 > len(p.Data) {
-				return 0, 0, false, false
-			}
+		case nextFragment:
+			length = 8
 			if binary.BigEndian.Uint16(p.Data[offset+2:])&^7 != 0 {
-				return 0, p.Data[offset], true, false
+				next = p.Data[offset]
+				return 0, next, !isExtension(next) || next == nextNone, false
 			}
-		case 51: // authentication
-			if offset+8 > len(p.Data) {
-				return 0, 0, false, false
-			}
+		case protocolAH:
 			length = (int(p.Data[offset+1]) + 2) * 4
-		default:
-			fits := offset <= len(p.Data)
-			return offset, next, fits, fits
 		}
 		next = p.Data[offset]
 		offset += length

@@ -61,9 +61,12 @@ func (w *walk) quickPayload(e *rules.Payload) (rules.VerdictKind, bool) {
 	switch e.Base {
 	case baseNetwork:
 	case baseTransport:
-		offset, _, _, header := p.transport()
-		if !header {
+		offset, _, found, header := p.upper()
+		switch {
+		case !found:
 			return rules.Break, true
+		case !header:
+			return 0, false
 		}
 		start = offset
 	default:
@@ -89,7 +92,7 @@ func (w *walk) quickMeta(e *rules.Meta) (rules.VerdictKind, bool) {
 	var b byte
 	switch e.Key {
 	case metaL4:
-		_, protocol, found, _ := w.packet.transport()
+		_, protocol, found, _ := w.packet.upper()
 		if !found {
 			return rules.Break, true
 		}

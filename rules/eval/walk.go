@@ -57,6 +57,7 @@ type walk struct {
 	forHost         bool                // a rule has said that the packet is for this host
 	outUnknown      *blame              // why the device it leaves by is not known
 	touched         map[*rules.Set]bool // sets that the packet itself has changed
+	changedSets     map[string]bool     // ipsets that it has changed, by name; "" for one that isn't named
 
 	// where the walk is
 	table    *rules.Table
@@ -283,8 +284,10 @@ func harmless(e rules.Expr) bool {
 	case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder,
 		*rules.Counter, *rules.Log, *rules.Last, *rules.Limit, *rules.Quota, *rules.ConnLimit,
 		*rules.Fib, *rules.RT, *rules.Socket, *rules.OSF, *rules.Hash, *rules.Numgen,
-		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.Match, *rules.IPTables:
+		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.IPTables:
 		return true
+	case *rules.Match:
+		return !leavesTrace(e)
 	case *rules.Target:
 		return harmlessTargets[e.Ext]
 	}

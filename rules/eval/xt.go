@@ -6,12 +6,14 @@ import (
 	"github.com/portwhy/portwhy/rules"
 )
 
-// probe is a match of iptables that is being run on the packet (xt_match.match
-// of the kernel, with struct xt_action_param).
+// probe is a match or target of iptables that is being run on the packet
+// (xt_match.match and xt_target.target of the kernel, with struct xt_action_param).
 type probe struct {
 	*walk
-	m *rules.Match
-	d []byte // the match's structure, of at least the size that the table tells
+	ext  string
+	rev  uint8
+	sets []string
+	d    []byte // the extension's structure, of at least the size that its table tells
 
 	transport int  // where the transport header starts
 	fragment  int  // offset of a later fragment: in units of 8 bytes for IPv4, in bytes for IPv6
@@ -19,40 +21,113 @@ type probe struct {
 	hotdrop   bool // the packet is lost, whatever the rule says
 }
 
-// matcher is one revision of a match. Family 0 stands for IPv4 and IPv6.
-type matcher struct {
-	rev    uint8
-	family rules.Family
-	size   int // of the kernel's structure, without padding
-	run    func(x *probe) answer
-}
+// matcher is one revision of a match, actor one of a target. Family 0 stands
+// for IPv4 and IPv6.
+type (
+	matcher struct {
+		rev    uint8
+		family rules.Family
+		size   int // of the kernel's structure, without padding
+		run    func(x *probe) answer
+	}
+	actor struct {
+		rev    uint8
+		family rules.Family
+		size   int
+		run    func(x *probe) rules.VerdictKind
+	}
+)
 
 // match runs a match of iptables.
 func (w *walk) match(m *rules.Match) rules.VerdictKind {
+	b := blame{"match " + m.Ext, notModelled}
+	if why := w.foreign(m.Ext); why != "" {
+		b.why = why
+		return w.perhaps(b)
+	}
 	if why := bracketed[m.Ext]; why != "" {
-		return w.perhaps(blame{"match " + m.Ext, why})
+		b.why = why
+		return w.perhaps(b)
 	}
-	family := w.packet.Family
-	for _, c := range portMatchers[m.Ext] {
-		if c.rev != m.Rev || c.family != 0 && c.family != family || family != rules.IP && family != rules.IP6 {
-			continue
+	for _, table := range matchTables {
+		for _, c := range table[m.Ext] {
+			if c.rev != m.Rev || c.family != 0 && c.family != w.packet.Family {
+				continue
+			}
+			if len(m.Data) < c.size {
+				b.why = tooShort
+				return w.perhaps(b)
+			}
+			x := probe{walk: w, ext: m.Ext, rev: m.Rev, sets: m.Sets, d: m.Data}
+			x.locate()
+			a := c.run(&x)
+			if x.hotdrop {
+				return rules.Drop
+			}
+			if a.why == "" {
+				return matched(a.yes)
+			}
+			b.why = a.why
+			return w.perhaps(b)
 		}
-		if len(m.Data) < c.size {
-			return w.perhaps(blame{"match " + m.Ext, "its structure is too short"})
-		}
-		x := probe{walk: w, m: m, d: m.Data}
-		x.locate()
-		a := c.run(&x)
-		if x.hotdrop {
-			return rules.Drop
-		}
-		if a.why == "" {
-			return matched(a.yes)
-		}
-		return w.perhaps(blame{"match " + m.Ext, a.why})
 	}
-	return w.perhaps(blame{"match " + m.Ext, "it is not modelled"})
+	return w.perhaps(b)
 }
+
+// target runs a target of iptables.
+func (w *walk) target(t *rules.Target) rules.VerdictKind {
+	b := blame{"target " + t.Ext, notModelled}
+	if why := w.foreign(t.Ext); why != "" {
+		b.why = why
+		return w.either(b)
+	}
+	if harmlessTargets[t.Ext] {
+		return rules.Continue
+	}
+	for _, table := range targetTables {
+		for _, c := range table[t.Ext] {
+			if c.rev != t.Rev || c.family != 0 && c.family != w.packet.Family {
+				continue
+			}
+			if len(t.Data) < c.size {
+				b.why = tooShort
+				return w.either(b)
+			}
+			x := probe{walk: w, ext: t.Ext, rev: t.Rev, sets: t.Sets, d: t.Data}
+			x.locate()
+			return c.run(&x)
+		}
+	}
+	return w.either(b)
+}
+
+const (
+	notModelled = "it is not modelled"
+	tooShort    = "its structure is too short"
+)
+
+// foreign is why an extension can't be run on this packet at all: those of
+// arptables and ebtables have structures of their own, some under a name that
+// iptables has as well.
+func (w *walk) foreign(ext string) string {
+	switch {
+	case w.table.Family == rules.Bridge:
+		return "extensions of ebtables are not modelled"
+	case w.packet.Family == rules.IP && len(w.packet.Data) >= 20, w.packet.Family == rules.IP6 && len(w.packet.Data) >= 40:
+		return ""
+	case w.packet.Family != rules.ARP:
+		return "the packet's header is cut off"
+	case ext == "MARK", ext == "CLASSIFY", harmlessTargets[ext]:
+		return ""
+	}
+	return "extensions of arptables are not modelled"
+}
+
+// matchTables and targetTables are all that is evaluated, by theme.
+var (
+	matchTables  = []map[string][]matcher{portMatchers, headerMatchers, header6Matchers, flowMatchers, originMatchers, setMatchers, programMatchers}
+	targetTables = []map[string][]actor{verdictTargets, natTargets, writeTargets, flowTargets, setTargets}
+)
 
 // locate finds the transport header (par->thoff and par->fragoff).
 func (x *probe) locate() {
@@ -64,9 +139,10 @@ func (x *probe) locate() {
 		}
 		return
 	}
-	if offset, _, found, header := x.packet.transport6(); header {
-		x.transport, x.headed = offset, true
-	} else if found {
+	legacy := x.table.Backend == rules.IptablesLegacy
+	offset, _, found, header := x.packet.transport6(!legacy)
+	x.transport, x.headed = offset, header
+	if found && offset == 0 {
 		x.fragment = 8 // or more: no match tells them apart
 	}
 }
@@ -178,10 +254,10 @@ const past = "it depends on what has passed before"
 
 // bracketed are matches that can't be known from a packet, with the reason.
 var bracketed = map[string]string{
-	"connbytes": "it depends on how much the connection has carried",
 	"connlimit": "it depends on how many connections are open",
 	"cpu":       "it depends on the processor that handles the packet",
 	"hashlimit": past,
+	"ipvs":      "IPVS is not modelled",
 	"limit":     past,
 	"nfacct":    past,
 	"osf":       "the fingerprints of systems are not read",
@@ -189,4 +265,20 @@ var bracketed = map[string]string{
 	"rateest":   "it depends on how fast packets pass",
 	"recent":    past,
 	"statistic": "it depends on chance or on what has passed before",
+}
+
+// leavesTrace reports whether a match changes what later ones see: the packet's
+// mark or type, or the labels of its connection.
+func leavesTrace(m *rules.Match) bool {
+	switch {
+	case m.Ext == "cluster":
+		return true
+	case m.Ext == "socket" && m.Rev == 3 && len(m.Data) > 0:
+		const restoreMark = 4
+		return m.Data[0]&restoreMark != 0
+	case m.Ext == "connlabel" && len(m.Data) >= 4:
+		const set = 2
+		return binary.NativeEndian.Uint16(m.Data[2:])&set != 0
+	}
+	return false
 }

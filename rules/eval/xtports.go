@@ -107,7 +107,7 @@ func matchMultiport(x *probe) answer {
 	for i := 0; i < int(x.d[1]) && i < 15; i++ {
 		low := x.arg16(2 + 2*i)
 		high := low
-		if x.m.Rev == 1 && x.d[32+i] != 0 && i < 14 {
+		if x.rev == 1 && x.d[32+i] != 0 && i < 14 {
 			i++
 			high = x.arg16(2 + 2*i)
 		}
@@ -120,7 +120,7 @@ func matchMultiport(x *probe) answer {
 			found = anyOf(found, source.in(low, high), destination.in(low, high))
 		}
 	}
-	return found.unless(x.m.Rev == 1 && x.d[47] != 0)
+	return found.unless(x.rev == 1 && x.d[47] != 0)
 }
 
 // matchDCCP is dccp_mt of xt_dccp.c. Destination ports come first in its structure.
@@ -170,7 +170,7 @@ func matchICMP(x *probe) answer {
 	if x.fragment != 0 || x.missing(8) {
 		return isNot
 	}
-	if x.m.Ext == "icmp" && x.d[0] == 0xff {
+	if x.ext == "icmp" && x.d[0] == 0xff {
 		return isSo.unless(x.d[3]&1 != 0)
 	}
 	kind, code := x.field(x.transport, 1), x.field(x.transport+1, 1)
@@ -203,11 +203,9 @@ func matchIPComp(x *probe) answer {
 
 // matchTCPMSS is tcpmss_mt of xt_tcpmss.c.
 func matchTCPMSS(x *probe) answer {
-	if x.fragment != 0 {
-		// The kernel reads what stands there as if it were a header.
-		return unsure("a later fragment has no TCP header")
-	}
-	if x.missing(20) {
+	// Of a later fragment the kernel reads what stands there as if it were a header.
+	if x.transport+20 > len(x.packet.Data) {
+		x.hotdrop = true
 		return isNot
 	}
 	options, ok := x.tcpOptions()
