@@ -103,35 +103,69 @@ func (c *Compiler) RenameChain(ref Ref, name string) error {
 
 // rename leads to a chain by its new name who led to it by its old one.
 func rename(t *table, old, name string) {
-	verdict := func(v *rules.Verdict) {
-		if v != nil && v.Chain == old {
+	t.verdicts(func(v *rules.Verdict) {
+		if v.Chain == old {
 			v.Chain = name
 		}
+	})
+	if at, ok := t.wanted[old]; ok {
+		t.wanted[name] = at
 	}
+}
+
+// verdicts calls f for each verdict of a table's rules and sets.
+func (t *table) verdicts(f func(*rules.Verdict)) {
 	for _, chain := range t.Chains {
 		for _, r := range chain.Rules {
 			for _, e := range r.Exprs {
-				if i, ok := e.(*rules.Immediate); ok {
-					verdict(i.Verdict)
+				if i, ok := e.(*rules.Immediate); ok && i.Verdict != nil {
+					f(i.Verdict)
 				}
 			}
 		}
 	}
 	for _, s := range t.order {
 		for _, el := range s.Elements {
-			verdict(el.Verdict)
+			if el.Verdict != nil {
+				f(el.Verdict)
+			}
 		}
 		for _, b := range s.borders {
-			if b.more != nil {
-				verdict(b.more.Verdict)
+			if b.more != nil && b.more.Verdict != nil {
+				f(b.more.Verdict)
 			}
 		}
 		for _, i := range s.items {
-			if i.data != nil {
-				verdict(i.data.verdict)
+			if i.data != nil && i.data.verdict != nil {
+				f(i.data.verdict)
 			}
 		}
 	}
+}
+
+// Check tells whether all is there that rules and sets lead to, once everything
+// was added. The error is a *rules.SyntaxError.
+func (c *Compiler) Check() error {
+	for _, t := range c.list {
+		missing := false
+		for name := range t.wanted {
+			missing = missing || t.chains[name] == nil
+		}
+		if !missing {
+			continue
+		}
+		t.sweep()
+		name := ""
+		t.verdicts(func(v *rules.Verdict) {
+			if v.Chain != "" && t.chains[v.Chain] == nil && name == "" {
+				name = v.Chain
+			}
+		})
+		if name != "" {
+			return t.wanted[name].Errorf("table %s has no chain %q", t.Name, name)
+		}
+	}
+	return nil
 }
 
 // Delete takes a table, chain, set, map, flowtable or object away. A chain must

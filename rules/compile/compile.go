@@ -62,8 +62,9 @@ type table struct {
 	chains  map[string]*rules.Chain
 	sets    map[string]*set
 	order   []*set
-	numbers map[string]int // of sets and chains without names
-	stale   bool           // rules were taken away, and sets of theirs are still there
+	numbers map[string]int        // of sets and chains without names
+	wanted  map[string]syntax.Pos // chains, and where one first led there
+	stale   bool                  // rules were taken away, and sets of theirs are still there
 }
 
 // New makes a compiler of an empty ruleset.
@@ -123,7 +124,7 @@ func (c *Compiler) table(d *syntax.Table) {
 		return
 	}
 	t := &table{Table: &rules.Table{Backend: rules.NFT, Family: d.Family, Name: d.Name, Handle: d.Handle, Flags: d.Flags, Comment: d.Comment},
-		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}}
+		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}, wanted: map[string]syntax.Pos{}}
 	c.tables[key] = t
 	c.list = append(c.list, t)
 }

@@ -79,6 +79,8 @@ func (r *rule) verdict(v *syntax.Verdict) *rules.Verdict {
 		out.Chain = r.c.body(r.table, v)
 	} else if out.Chain = v.Chain; out.Chain == "" {
 		r.failf(v.Pos, "%s needs a chain", v.Kind)
+	} else if _, again := r.table.wanted[v.Chain]; !again {
+		r.table.wanted[v.Chain] = v.Pos
 	}
 	return out
 }

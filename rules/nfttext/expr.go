@@ -2,6 +2,7 @@ package nfttext
 
 import (
 	"github.com/portwhy/portwhy/rules/syntax"
+	"github.com/portwhy/portwhy/rules/words"
 )
 
 // side is where an expression stands, which says how a word is read that both
@@ -16,6 +17,16 @@ const (
 	// what is written by a statement: a field if it can be one.
 	written
 )
+
+// reserved are words that begin something else, and so are no values unless
+// they stand in quotation marks.
+var reserved = map[string]bool{
+	"accept": true, "drop": true, "continue": true, "jump": true, "goto": true, "return": true, "counter": true, "limit": true, "quota": true,
+	"log": true, "reject": true, "queue": true, "masquerade": true, "tproxy": true, "dup": true, "fwd": true, "notrack": true, "flow": true,
+	"synproxy": true, "meter": true, "meta": true, "ct": true, "socket": true, "fib": true, "osf": true, "numgen": true, "jhash": true,
+	"symhash": true, "exthdr": true, "hbh": true, "rt": true, "rt0": true, "rt2": true, "srh": true, "frag": true, "dst": true, "mh": true,
+	"comment": true, "vmap": true, "map": true, "set": true, "flags": true, "type": true,
+}
 
 // operators by how tightly they bind, loosest first, each with its word.
 var binary = [][]struct{ sign, word string }{
@@ -99,6 +110,9 @@ func (p *parser) primary(s side) syntax.Expr {
 		v := p.at("exists")
 		p.advance()
 		return &syntax.Bool{Pos: at, Value: v}
+	case reserved[p.tok.text] || words.MetaWords[p.tok.text] != "":
+		p.expected("a value")
+		return nil
 	}
 	t := &syntax.Text{Pos: at, Value: p.tok.text}
 	p.advance()

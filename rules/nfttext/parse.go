@@ -39,6 +39,9 @@ func Parse(file, text string, o Options) (*rules.Ruleset, error) {
 	p := &parser{names: map[string]string{}, scope: &scope{}, out: compile.New(o.Options)}
 	p.files = files{include: o.Include, found: map[string][]File{}}
 	p.read(file, text, p.command)
+	if p.err == nil {
+		p.stop(p.out.Check())
+	}
 	if p.err != nil {
 		return nil, p.err
 	}

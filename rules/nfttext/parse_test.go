@@ -113,7 +113,7 @@ func TestFiles(t *testing.T) {
 			chain("ip saddr { 10.0.0.0/8, 192.168.0.0/16 } tcp dport 23 accept", "ip daddr { 1.1.1.1, 10.0.0.0/8, 192.168.0.0/16 } drop", "tcp dport 22 drop")},
 		{"a variable again", "define p = 22\n" + base + "redefine p = 23\nadd rule t c tcp dport $p drop\nundefine p\ndefine p = 24\nadd rule t c tcp dport $p drop\n",
 			chain("accept", "tcp dport 23 drop", "tcp dport 24 drop")},
-		{"variables for names", "define to = other\ndefine prio = -5\ndefine dev = \"eth0\"\ndefine pol = drop\ntable t { chain other { }; chain c { type filter hook input priority $prio; policy $pol; iifname $dev jump $to; }; }\n",
+		{"variables for names", "define to = other\ndefine prio = -5\ndefine dev = \"eth0\"\ndefine pol = \"drop\"\ntable t { chain other { }; chain c { type filter hook input priority $prio; policy $pol; iifname $dev jump $to; }; }\n",
 			"table ip t {\n\tchain other {\n\t}\n\n\tchain c {\n\t\ttype filter hook input priority filter - 5; policy drop;\n\t\tiifname \"eth0\" jump other\n\t}\n}\n"},
 		{"variables in a log prefix", "define who = \"me\"\n" + base + "add rule t c log prefix \"$who: \"\n", chain("accept", `log prefix "me: "`)},
 		{"the policy behind the chain", "table t; add chain t c { type filter hook input priority filter; }; add chain t c { policy drop; }\n",
@@ -170,6 +170,9 @@ func TestErrors(t *testing.T) {
 		{"add rule x c queue flags foo", "1:26: expected bypass or fanout, not foo"},
 		{"add rule x c " + strings.Repeat("(", 100), "1:79: expected at most 64 brackets or operators in one another"},
 		{"add rule x c meta mark 1" + strings.Repeat("|1", 100), "1:24: expected at most 64 operators"},
+		{"table x { chain c { accept counter; } }", "1:28: expected the end of the rule, not counter"},
+		{"table x { chain c { tcp dport accept; } }", "1:31: expected a value, not accept"},
+		{"table x { chain c { tcp dport vmap { 22 : jump d, 23 : jump d }; } }", "1:43: table x has no chain \"d\""},
 		{"list ruleset", "1:1: expected a command that makes or changes rules, not list"},
 		{"delete element x y { 1 }", "1:8: expected a command without elements: taking single ones away is not read"},
 		{"delete table x", "1:14: no table ip x so far"},
@@ -235,6 +238,23 @@ func TestVariablesAreBounded(t *testing.T) {
 	for _, s := range []string{wide, deep} {
 		if _, err := nfttext.Parse("file", s, nfttext.Options{}); err == nil || !strings.Contains(err.Error(), "expected") {
 			t.Errorf("%.60s: %v", s, err)
+		}
+	}
+}
+
+// Rules that are alike have their expressions together, but for what counts and
+// for jumps, which may be led elsewhere.
+func TestAlikeRulesShare(t *testing.T) {
+	r := parse(t, "table t { chain a { }; chain c {\n counter tcp dport 22 jump a\n counter tcp dport 22 jump a\n}\n}\n")
+	if r == nil {
+		return
+	}
+	rs := r.Tables[0].Chain("c").Rules
+	for i := range rs[0].Exprs {
+		a, b := rs[0].Exprs[i], rs[1].Exprs[i]
+		own := a.Name() == "counter" || a.Name() == "immediate"
+		if (a == b) == own {
+			t.Errorf("%s is shared: %v", a.Name(), a == b)
 		}
 	}
 }

@@ -12,6 +12,9 @@ func (p *parser) rule(r *syntax.Rule) {
 			r.Comment = p.comment()
 			break
 		}
+		if n := len(r.Statements); n > 0 && final(r.Statements[n-1]) {
+			p.expected("the end of the rule")
+		}
 		if s := p.statement(); p.err == nil {
 			r.Statements = append(r.Statements, s)
 		}
@@ -19,6 +22,17 @@ func (p *parser) rule(r *syntax.Rule) {
 	if len(r.Statements) == 0 {
 		p.expected("a statement")
 	}
+}
+
+// final says of a statement that nft takes none behind it: it would have no effect.
+func final(s syntax.Stmt) bool {
+	switch s := s.(type) {
+	case *syntax.Verdict:
+		return s.Kind != "continue" && !s.Body
+	case *syntax.Reject, *syntax.NAT, *syntax.Queue, *syntax.Fwd:
+		return true
+	}
+	return false
 }
 
 func (p *parser) startsVerdict() bool {
