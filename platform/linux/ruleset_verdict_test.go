@@ -144,7 +144,7 @@ var verdictCases = []struct{ name, text string }{
 	{"dropped in the other family's table", `table ip6 t {
 		chain i { type filter hook input priority 0; policy drop; }
 	}`},
-	{"masquerade over loopback", `table ip t {
+	{"masquerade over loopback has no address", `table ip t {
 		chain p { type nat hook postrouting priority 100; meta l4proto udp masquerade to :1234; }
 		chain i { type filter hook input priority 0; udp sport 1234 drop; }
 	}`},
@@ -157,12 +157,16 @@ var verdictCases = []struct{ name, text string }{
 }
 
 // loopbackOnly is a host whose addresses are those of 127.0.0.0/8.
-var loopbackOnly = eval.Host{AddressType: func(a netip.Addr, _ string, _ bool) (uint8, bool) {
-	if a.IsLoopback() {
-		return eval.Local, true
-	}
-	return eval.Unicast, true
-}}
+var loopbackOnly = eval.Host{
+	AddressType: func(a netip.Addr, _ string, _ bool) (uint8, bool) {
+		if a.IsLoopback() {
+			return eval.Local, true
+		}
+		return eval.Unicast, true
+	},
+	// Loopback's own address is not one that others are answered from.
+	Source: func(string, netip.Addr) (netip.Addr, bool) { return netip.Addr{}, true },
+}
 
 // What the rules that were read from the kernel decide is what it does.
 func TestVerdictsAreTheKernels(t *testing.T) {

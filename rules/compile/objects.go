@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"strconv"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/words"
@@ -81,22 +83,73 @@ func (c *Compiler) setMore(d *syntax.SetMore) {
 
 func (c *Compiler) object(d *syntax.Object) {
 	r := c.in(d.Pos, d.Family, d.Table)
-	kinds := append([]words.Symbol{{Name: "connlimit", Value: 5}, {Name: "tunnel", Value: 6}}, words.ObjectTypes...)
+	kinds := append([]words.Symbol{{Name: "connlimit", Value: 5}}, words.ObjectTypes...)
 	kind, ok := words.Find(kinds, d.Kind)
 	if !ok {
 		r.failf(d.Pos, "no kind of object %q", d.Kind)
 	}
-	out := &rules.Object{Name: d.Name, Handle: d.Handle, Type: uint32(kind)}
+	out := &rules.Object{Name: d.Name, Handle: d.Handle, Type: uint32(kind), Comment: d.Comment}
 	switch v := d.Value.(type) {
 	case *syntax.Counter, *syntax.Quota, *syntax.Limit, *syntax.ConnLimit:
 		out.Expr = r.stateful(v)
 	case *syntax.Synproxy:
 		out.Expr = r.synproxy(v)
+	case *syntax.HelperObject:
+		out.Expr = &rules.Helper{Kind: v.Type, L3: r.l3(v.Pos, d, v.L3Proto), L4: r.l4(v.Pos, v.Protocol)}
+	case *syntax.TimeoutObject:
+		out.Expr = r.timeout(d, v)
+	case *syntax.ExpectationObject:
+		out.Expr = &rules.Expectation{L3: r.l3(v.Pos, d, v.L3Proto), L4: r.l4(v.Pos, v.Protocol), Port: v.Port, TimeoutMS: v.TimeoutMS, Size: v.Size}
+	case *syntax.Secmark:
+		out.Expr = &rules.Secmark{Context: v.Context}
 	default:
 		// What these do is not modelled, and neither are their settings.
 		out.Expr = &rules.Opaque{Kind: d.Kind, Why: "the expression is not known"}
 	}
 	r.table.Objects = append(r.table.Objects, out)
+}
+
+// l3 is the family that an object of conntrack is for: the table's, if nothing
+// else is said.
+func (r *rule) l3(at syntax.Pos, d *syntax.Object, name string) rules.Family {
+	if name == "" {
+		return d.Family
+	}
+	f, ok := rules.ParseFamily(name)
+	if !ok {
+		r.failf(at, "no family %q", name)
+	}
+	return f
+}
+
+func (r *rule) l4(at syntax.Pos, name string) uint8 {
+	if n, ok := words.Find(words.Protocols, name); ok {
+		return uint8(n)
+	}
+	n, err := strconv.ParseUint(name, 10, 8)
+	if err != nil {
+		r.failf(at, "no protocol %q", name)
+	}
+	return uint8(n)
+}
+
+// timeout has the kernel's own seconds for the states of which nothing is said.
+func (r *rule) timeout(d *syntax.Object, v *syntax.TimeoutObject) rules.Expr {
+	e := &rules.Timeout{L3: r.l3(v.Pos, d, v.L3Proto), L4: r.l4(v.Pos, v.Protocol)}
+	said := 0
+	for _, state := range words.TimeoutStates[e.L4] {
+		seconds, ok := v.Policy[state.Name]
+		if ok {
+			said++
+		} else {
+			seconds = uint32(state.Value)
+		}
+		e.Seconds = append(e.Seconds, seconds)
+	}
+	if said != len(v.Policy) {
+		r.failf(v.Pos, "the policy has a state that %s has not", v.Protocol)
+	}
+	return e
 }
 
 func (c *Compiler) flowtable(d *syntax.Flowtable) {
