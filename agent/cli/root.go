@@ -44,6 +44,6 @@ func newRoot(s *session) *cobra.Command {
 	s.addOptions(root)
 	d.add(root)
 	outputs(root, reportForms...)
-	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
+	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
 	return root
 }

@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +20,6 @@ const mostOpenings = 4
 // on the model. blocked is the first packet or the answer to it, asked the first.
 func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) []diagnose.Fix {
 	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "accept it where it is stopped"}
-	undoable := true
 	for range mostOpenings {
 		one, look, with := try(f, tracer, asked, blocked)
 		if look == nil {
@@ -26,7 +27,6 @@ func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, 
 		}
 		fix.Commands = append(fix.Commands, one.command)
 		fix.Undo = append([][]string{one.undo}, fix.Undo...)
-		undoable = undoable && one.undo != nil
 		if fix.Opens != "" {
 			fix.Opens += "; "
 		}
@@ -39,9 +39,6 @@ func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, 
 	}
 	if fix.PredictedOutcome != diagnose.Connected {
 		return nil
-	}
-	if !undoable {
-		fix.Undo = nil
 	}
 	return []diagnose.Fix{fix}
 }
@@ -100,8 +97,7 @@ func outcomeOf(t *firewall.Trace) diagnose.Outcome {
 }
 
 // admission is a rule that accepts, with the command that puts it before what stops
-// a packet, and what it newly admits in words. undo is nil for a rule of nft: its
-// handle is known only when it is there.
+// a packet, and what it newly admits in words.
 type admission struct {
 	rule          string
 	command, undo []string
@@ -144,6 +140,12 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 		words = append(words, "ct", "state", "established")
 	}
 	words = append(words, "accept")
+	rule := strings.Join(words, " ")
+	// Its handle is known only when it is there: the comment finds it again.
+	mark := fnv.New32a()
+	mark.Write([]byte(strings.Join([]string{d.Family, d.Table, d.Chain, rule}, " ")))
+	comment := fmt.Sprintf("portwhy-%08x", mark.Sum32())
+	words = append(words, "comment", strconv.Quote(comment))
 	command := []string{"nft", "add", "rule", d.Family, d.Table, d.Chain}
 	switch {
 	case place == firewall.OnTop:
@@ -152,7 +154,8 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 		command[1] = "insert"
 		command = append(command, "handle", strconv.FormatUint(*d.Handle, 10))
 	}
-	return admission{rule: strings.Join(words, " "), command: append(command, words...), opens: e.words(f)}
+	return admission{rule: rule, command: append(command, words...), opens: e.words(f),
+		undo: []string{"portwhy", "fix", "remove-rule", d.Family, d.Table, d.Chain, comment}}
 }
 
 func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {

@@ -74,3 +74,23 @@ func (t *Tracer) interfaceIndex(name string) (uint32, bool) {
 	n := t.index(name)
 	return n, n != 0
 }
+
+// Commented are the handles of the rules of a chain of nftables with a comment.
+func Commented(set *rules.Ruleset, family, table, chain, comment string) []uint64 {
+	var handles []uint64
+	for _, t := range set.Tables {
+		if t.Backend != rules.NFT || t.Family.String() != family || t.Name != table {
+			continue
+		}
+		c := t.Chain(chain)
+		if c == nil {
+			continue
+		}
+		for _, r := range c.Rules {
+			if r.Comment == comment {
+				handles = append(handles, r.Handle)
+			}
+		}
+	}
+	return handles
+}

@@ -1,0 +1,193 @@
+package fix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// machine is a host of lines; "add X" and "remove X" are its commands.
+type machine struct {
+	lines   []string
+	broken  string // a command that fails
+	outcome string
+	ran     []string
+	guards  int
+}
+
+func (m *machine) hands() Hands {
+	return Hands{
+		Run: func(_ context.Context, argv []string) error {
+			m.ran = append(m.ran, strings.Join(argv, " "))
+			if strings.Join(argv, " ") == m.broken {
+				return errors.New("it fails")
+			}
+			if argv[0] == "add" {
+				m.lines = append(m.lines, argv[1])
+				return nil
+			}
+			at := slices.Index(m.lines, argv[1])
+			if at < 0 {
+				return fmt.Errorf("there is no %s", argv[1])
+			}
+			m.lines = slices.Delete(m.lines, at, at+1)
+			return nil
+		},
+		Print:  func(context.Context) (string, error) { return strings.Join(m.lines, ","), nil },
+		Verify: func(context.Context) (string, bool, error) { return m.outcome, m.outcome == "connected", nil },
+		Guard:  func(string) error { m.guards++; return nil },
+	}
+}
+
+func entry(id string) *Entry {
+	return &Entry{Schema: Schema, ID: id, At: time.Now(), Commands: [][]string{{"add", "a"}, {"add", "b"}}, Undo: [][]string{{"remove", "b"}, {"remove", "a"}}, Predicted: "connected"}
+}
+
+func journal(t *testing.T) *Journal {
+	t.Helper()
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "fixes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestApply(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		m       machine
+		planned string
+		want    error
+		state   State // empty: nothing was written
+		lines   string
+		ran     string
+	}{
+		{name: "it works", m: machine{outcome: "connected"}, state: Done, lines: "x,a,b", ran: "add a; add b"},
+		{name: "the host has changed", m: machine{outcome: "connected"}, planned: "other", want: ErrChanged, lines: "x"},
+		{name: "the first command fails", m: machine{broken: "add a"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a"},
+		{name: "the second command fails", m: machine{broken: "add b"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a; add b; remove a"},
+		{name: "the outcome is another", m: machine{outcome: "timeout"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a; add b; remove b; remove a"},
+		{name: "it can't be undone", m: machine{outcome: "timeout", broken: "remove a"}, want: ErrStuck, state: Stuck, lines: "x,a", ran: "add a; add b; remove b; remove a"},
+	} {
+		j := journal(t)
+		c.m.lines = []string{"x"}
+		planned := "x"
+		if c.planned != "" {
+			planned = c.planned
+		}
+		err := j.Apply(context.Background(), entry("1"), planned, 0, c.m.hands())
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if got := strings.Join(c.m.lines, ","); got != c.lines {
+			t.Errorf("%s: the host is %s, want %s", c.name, got, c.lines)
+		}
+		if got := strings.Join(c.m.ran, "; "); got != c.ran {
+			t.Errorf("%s: ran %s, want %s", c.name, got, c.ran)
+		}
+		e, err := j.Load("1")
+		switch {
+		case c.state == "" && !errors.Is(err, ErrNoEntry):
+			t.Errorf("%s: there is an entry", c.name)
+		case c.state != "" && (err != nil || e.State != c.state || c.m.guards != 1):
+			t.Errorf("%s: %+v, %v, want %s", c.name, e, err, c.state)
+		}
+	}
+}
+
+// After a crash nothing is undone that was not done.
+func TestRecover(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		lines  string // as the crash has left it
+		prints []string
+		ran    string
+	}{
+		{"before the first command", "x", nil, ""},
+		{"the first was begun and not done", "x", []string{"x"}, ""},
+		{"the first is done", "x,a", []string{"x"}, "remove a"},
+		{"the second was begun and not done", "x,a", []string{"x", "x,a"}, "remove a"},
+		{"both are done", "x,a,b", []string{"x", "x,a"}, "remove b; remove a"},
+	} {
+		j := journal(t)
+		m := machine{lines: strings.Split(c.lines, ",")}
+		e := entry("1")
+		e.State, e.Prints = Applying, c.prints
+		if err := j.Save(e); err != nil {
+			t.Fatal(err)
+		}
+		recovered, err := j.Recover(context.Background(), m.hands())
+		if err != nil || len(recovered) != 1 {
+			t.Errorf("%s: %v, %v", c.name, recovered, err)
+		}
+		if got := strings.Join(m.lines, ","); got != "x" {
+			t.Errorf("%s: the host is %s", c.name, got)
+		}
+		if got := strings.Join(m.ran, "; "); got != c.ran {
+			t.Errorf("%s: ran %q, want %q", c.name, got, c.ran)
+		}
+		if e, err := j.Load("1"); err != nil || e.State != Undone {
+			t.Errorf("%s: %+v, %v", c.name, e, err)
+		}
+		if again, err := j.Recover(context.Background(), m.hands()); err != nil || len(again) != 0 {
+			t.Errorf("%s: recovered twice: %v, %v", c.name, again, err)
+		}
+	}
+}
+
+// Only one at a time; who waits too long is told so.
+func TestLock(t *testing.T) {
+	j := journal(t)
+	unlock, err := j.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := j.Lock(ctx); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second lock: %v", err)
+	}
+	unlock()
+	again, err := j.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestLoad(t *testing.T) {
+	j := journal(t)
+	for _, id := range []string{"", "../x", "a/b", "1"} {
+		if _, err := j.Load(id); !errors.Is(err, ErrNoEntry) {
+			t.Errorf("Load(%q): %v", id, err)
+		}
+	}
+	if err := j.Save(entry("1")); err != nil {
+		t.Fatal(err)
+	}
+	e, err := j.Load("1")
+	if err != nil || e.Predicted != "connected" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if id, err := j.NewID(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)); err != nil || id != "20260102-030405" {
+		t.Errorf("NewID: %s, %v", id, err)
+	}
+}
+
+// Commands are found in the system's directories, never by a path.
+func TestRun(t *testing.T) {
+	ctx := context.Background()
+	if err := Run(ctx, []string{"true"}); err != nil {
+		t.Error(err)
+	}
+	for _, argv := range [][]string{nil, {""}, {"./true"}, {"/bin/true"}, {"no-such-command-at-all"}, {"false"}} {
+		if err := Run(ctx, argv); err == nil {
+			t.Errorf("%q ran", argv)
+		}
+	}
+}

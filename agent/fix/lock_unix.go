@@ -1,0 +1,44 @@
+//go:build unix
+
+package fix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// ErrBusy means that another portwhy is applying or undoing a fix.
+var ErrBusy = errors.New("another portwhy is changing this host")
+
+// lockPoll is how often a lock that is held is tried again.
+const lockPoll = 50 * time.Millisecond
+
+// Lock keeps others from changing the host until unlock is called or the process
+// ends. It waits for others until the context ends; then the error wraps ErrBusy.
+func (j *Journal) Lock(ctx context.Context) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(j.dir, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the journal: %w", err)
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { f.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			f.Close()
+			return nil, fmt.Errorf("lock the journal: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ErrBusy
+		case <-time.After(lockPoll):
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package fix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// directories are where the commands of fixes are looked for: never in a PATH
+// that somebody else has set.
+var directories = [...]string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+
+// runTime bounds one command.
+const runTime = 30 * time.Second
+
+// maxSaid bounds what is kept of a command's errors.
+const maxSaid = 4096
+
+// Run runs a command by its words. The command portwhy is this program.
+func Run(ctx context.Context, argv []string) error {
+	if len(argv) == 0 || argv[0] == "" {
+		return errors.New("run a command: it is empty")
+	}
+	program, err := find(argv[0])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, runTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, argv[1:]...)
+	cmd.Env = []string{"PATH=" + strings.Join(directories[:], ":"), "LC_ALL=C"}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("run %q: %w: %s", argv, err, bytes.TrimSpace(out[:min(len(out), maxSaid)]))
+	}
+	return nil
+}
+
+func find(name string) (string, error) {
+	if name == "portwhy" {
+		return os.Executable()
+	}
+	if strings.Contains(name, "/") {
+		return "", fmt.Errorf("run %q: commands are given by name", name)
+	}
+	for _, dir := range directories {
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("run %q: there is no such command in %s", name, strings.Join(directories[:], ", "))
+}
