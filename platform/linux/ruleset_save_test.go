@@ -303,14 +303,23 @@ func numberless(table *rules.Table) {
 	for _, c := range table.Chains {
 		for _, r := range c.Rules {
 			for i, e := range r.Exprs {
-				m, ok := e.(*rules.Match)
-				if !ok || m.Ext != "set" {
-					continue
+				switch e := e.(type) {
+				case *rules.Match:
+					if e.Ext == "set" {
+						again := *e
+						again.Data = append([]byte{0xff, 0xff}, e.Data[2:]...)
+						r.Exprs[i] = &again
+					}
+				case *rules.Target:
+					if e.Ext == "SET" {
+						again := *e
+						again.Data = slices.Clone(e.Data)
+						for at := 0; at < 12; at += 4 {
+							again.Data[at], again.Data[at+1] = 0xff, 0xff
+						}
+						r.Exprs[i] = &again
+					}
 				}
-				again := *m
-				again.Data = slices.Clone(m.Data)
-				again.Data[0], again.Data[1] = 0xff, 0xff
-				r.Exprs[i] = &again
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func hashLimit(family rules.Family, maskBits uint64) extension {
 			return nil
 		}
 		one := costBytes(b.u64(256))
-		if b.u64(264) < one {
+		if one == 0 || b.u64(264) < one { // iptables itself divides by it
 			return fmt.Errorf("--hashlimit-burst is at least %d bytes", one)
 		}
 		b.put(264, 8, (b.u64(264)+one-1)/one)

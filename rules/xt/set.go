@@ -20,6 +20,44 @@ var setMatches = []extension{
 		options: append(setMatchOptions(), append(counterOptions("--packets", 8, 16), counterOptions("--bytes", 24, 32)...)...)},
 }
 
+var setTargets = []extension{
+	{name: "SET", rev: 2, size: 16, old: true, options: setTargetOptions(8, 12)[:4]},
+	{name: "SET", rev: 3, size: 20, init: func(b *blob) {
+		for at := 0; at < 12; at += 4 {
+			b.put(at, 2, noSet)
+		}
+		b.put(16, 4, 0xffffffff)
+	}, options: setTargetOptions(12, 16), finish: func(b *blob) error {
+		for len(b.sets) < 3 {
+			b.sets = append(b.sets, "")
+		}
+		switch maps := b.u32(12)&0x700 != 0; {
+		case b.sets[0] == "" && b.sets[1] == "" && b.sets[2] == "":
+			return fmt.Errorf("it needs --add-set, --del-set or --map-set")
+		case b.sets[0] == "" && (b.gave("--exist") || b.gave("--timeout")):
+			return fmt.Errorf("--exist and --timeout are of --add-set")
+		case maps != (b.sets[2] != ""):
+			return fmt.Errorf("--map-set needs --map-mark, --map-prio or --map-queue")
+		}
+		return nil
+	}},
+}
+
+// setTargetOptions: sets have no dimensions where they are not used.
+func setTargetOptions(flags, timeout int) []option {
+	set := func(name string, at int) option {
+		return option{names: []string{name}, value: setValue(at, at/4), shown: unless(at+2, 1, 0)}
+	}
+	return []option{
+		set("--add-set", 0),
+		{names: []string{"--exist"}, on: bits32(flags, 1)},
+		{names: []string{"--timeout"}, value: integerIn(timeout, 4, 0, 0xfffffffe), shown: unless(timeout, 4, 0xffffffff)},
+		set("--del-set", 4), set("--map-set", 8),
+		{names: []string{"--map-mark"}, on: bits32(flags, 1<<8)},
+		{names: []string{"--map-prio"}, on: bits32(flags, 1<<9)},
+		{names: []string{"--map-queue"}, on: bits32(flags, 1<<10)}}
+}
+
 func setMatchOptions() []option {
 	return []option{
 		{names: []string{"--match-set"}, value: setValue(0, 0), not: bits8(3, 1), shown: always, need: true},

@@ -24,7 +24,12 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	for _, s := range []string{"tcp --dport", "tcp --dport 70000", "udp --sport 9:1", "tcp --tcp-flags X SYN", "mark", "nosuch", "tcp --dport 1 --dport 2"} {
+	for _, s := range []string{"tcp --dport", "tcp --dport 70000", "udp --sport 9:1", "tcp --tcp-flags X SYN", "mark", "nosuch", "tcp --dport 1 --dport 2",
+		"hashlimit --hashlimit-upto 5b/s --hashlimit-burst 10b --hashlimit-name a", "hashlimit --hashlimit-name a", "dscp", "string --algo bm",
+		"string --algo bm --hex-string |0", "u32 --u32 0", "u32 --u32 =1", "u32 --u32 " + strings.Repeat("1&", 11) + "1=1", "time --weekdays 8",
+		"time --datestart 1969", "time --timestart 24:00", "statistic --mode nth --every 2 --packet 2", "statistic --mode random", "frag --fragmore --fraglast",
+		"policy --pol ipsec", "policy --dir in --next", "policy --dir in --strict", "policy --dir in --tunnel-src 10.0.0.1", "cgroup --cgroup 1 --path /",
+		"connbytes --connbytes 5", "cluster --cluster-total-nodes 2 --cluster-local-node 3 --cluster-hash-seed 1", "quota"} {
 		w := strings.Fields(s)
 		if _, _, err := ParseMatch(rules.IP, w[0], w[1:], 6); err == nil || !strings.Contains(err.Error(), w[0]) {
 			t.Errorf("%s: error %v", s, err)
