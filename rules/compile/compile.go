@@ -36,7 +36,22 @@ type Options struct {
 	// Listed says that nft wrote the ruleset: a statement that doesn't fit is then
 	// a fault of what nft wrote, and becomes Opaque. Otherwise it is an error.
 	Listed bool
+	// Unequal is what the nft that made the rules makes of `tcp sport != 1 tcp dport != 2`.
+	Unequal Unequal
 }
+
+// Unequal is what becomes of two comparisons with != of fields that lie side by
+// side and have up to four bytes. Up to nft 1.0.9 they are merged into one, so
+// that the rule matches if either differs; nft 1.1.0 keeps them apart. Where it
+// isn't known, the two are Opaque.
+type Unequal uint8
+
+// What becomes of them.
+const (
+	UnequalUnknown Unequal = iota
+	UnequalMerged
+	UnequalApart
+)
 
 // Compiler takes a ruleset, one thing at a time.
 type Compiler struct {
@@ -213,7 +228,7 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 		r.opaque(u)
 	}
 	g := &emitter{}
-	for _, s := range reduce(t.Family, r.list) {
+	for _, s := range reduce(t.Family, r.list, c.opts.Unequal) {
 		c.write(g, s)
 	}
 	out := &rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: c.shared.rule(g.exprs), Comment: d.Comment, Line: d.Line, File: d.File}

@@ -1,6 +1,9 @@
 package compile
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/words"
 )
@@ -132,14 +135,12 @@ func (g *emitter) bitwise(n *node, dest rules.Reg) {
 
 // reduce drops a comparison that the family implies and merges comparisons of
 // fields that lie side by side (stmt_reduce).
-func reduce(family rules.Family, list []*statement) []*statement {
+func reduce(family rules.Family, list []*statement, unequal Unequal) []*statement {
 	var out, fields []*statement
 	for i, s := range list {
 		if s.match == nil {
 			// Until nft 1.0.6 a lone field was merged across the statement.
-			if len(fields) >= 2 {
-				out = mergeFields(out, fields)
-			}
+			out = mergeFields(out, fields, unequal)
 			fields = nil
 			out = append(out, s)
 			continue
@@ -147,8 +148,7 @@ func reduce(family rules.Family, list []*statement) []*statement {
 		left, right := s.match.left, s.match.right
 		if right.kind == constant {
 			switch {
-			// Until nft 1.0.6 != was merged as well, which is another rule: that not both differ.
-			case left.kind == payload && (s.match.op == "==" || s.match.op == "in"):
+			case left.kind == payload && (s.match.op == "==" || s.match.op == "in" || s.match.op == "!=" && unequal != UnequalApart):
 				fields = append(fields, s)
 			case i+1 < len(list) && left.kind == meta && left.key == metaProtocol && s.match.op != "!=" &&
 				(family == rules.IP && right.n == small(0x0800) || family == rules.IP6 && right.n == small(0x86dd)):
@@ -157,63 +157,60 @@ func reduce(family rules.Family, list []*statement) []*statement {
 		}
 		out = append(out, s)
 	}
-	if len(fields) >= 2 {
-		out = mergeFields(out, fields)
-	}
-	return out
+	return mergeFields(out, fields, unequal)
 }
 
 // mergeFields is payload_do_merge: of fields in order of their place, two that
 // touch are loaded and compared at once.
-func mergeFields(list, fields []*statement) []*statement {
-	sorted := append([]*statement(nil), fields...)
-	// The C library's sort keeps the order of equals.
-	for i := 1; i < len(sorted); i++ {
-		for j := i; j > 0 && fieldLess(sorted[j].match.left, sorted[j-1].match.left); j-- {
-			sorted[j], sorted[j-1] = sorted[j-1], sorted[j]
-		}
+func mergeFields(list, fields []*statement, unequal Unequal) []*statement {
+	if len(fields) < 2 {
+		return list
 	}
+	sorted := slices.Clone(fields)
+	slices.SortStableFunc(sorted, func(a, b *statement) int {
+		x, y := a.match.left, b.match.left
+		return cmp.Or(cmp.Compare(x.base, y.base), cmp.Compare(x.offset, y.offset))
+	})
 	gone := map[*statement]bool{}
 	last := sorted[0]
 	for _, s := range sorted[1:] {
-		a, b := last.match, s.match
-		if !canMerge(a.left, b.left) || equals(a.op) != equals(b.op) {
+		if !canMerge(last, s) {
 			last = s
 			continue
 		}
-		left := &node{kind: payload, pos: a.left.pos, typ: words.Integer, order: words.Network, bits: a.left.bits + b.left.bits,
-			base: a.left.base, offset: a.left.offset, raw: true}
-		right := &node{kind: constant, pos: a.right.pos, typ: words.Integer, order: words.Network, bits: left.bits,
-			n: a.right.n.shl(b.left.bits).or(b.right.n)}
 		// The one that says a protocol stays where it is: what follows needs it.
 		keep, drop := last, s
-		if b.left.protocol {
+		if s.match.left.protocol {
 			keep, drop = s, last
-			left.protocol = true
 		}
-		keep.match = &relation{op: keep.match.op, left: left, right: right}
+		merge2(keep, last.match, s.match, unequal)
 		gone[drop] = true
 		last = keep
 	}
-	var out []*statement
-	for _, s := range list {
-		if !gone[s] {
-			out = append(out, s)
-		}
+	return slices.DeleteFunc(list, func(s *statement) bool { return gone[s] })
+}
+
+// merge2 makes a statement of two comparisons of fields that touch.
+func merge2(to *statement, a, b *relation, unequal Unequal) {
+	if a.op == "!=" && unequal == UnequalUnknown {
+		why := "nft before 1.1.0 makes one comparison of two with != that lie side by side, which matches if either differs; which nft this is from isn't told"
+		*to = statement{emit: func(g *emitter) { g.add(&rules.Opaque{Kind: "cmp", Why: why}) }}
+		return
 	}
-	return out
+	left := &node{kind: payload, pos: a.left.pos, typ: words.Integer, order: words.Network, bits: a.left.bits + b.left.bits,
+		base: a.left.base, offset: a.left.offset, raw: true, protocol: b.left.protocol}
+	right := &node{kind: constant, pos: a.right.pos, typ: words.Integer, order: words.Network, bits: left.bits,
+		n: a.right.n.shl(b.left.bits).or(b.right.n)}
+	to.match = &relation{op: to.match.op, left: left, right: right}
 }
 
 func equals(op string) bool { return op != "!=" }
 
-func fieldLess(a, b *node) bool {
-	if a.base != b.base {
-		return a.base < b.base
+func canMerge(x, y *statement) bool {
+	if x.match == nil || equals(x.match.op) != equals(y.match.op) {
+		return false
 	}
-	return a.offset < b.offset
-}
-
-func canMerge(a, b *node) bool {
+	a, b := x.match.left, y.match.left
 	if a.base != b.base || a.offset+a.bits != b.offset || a.offset%8 != 0 || a.bits%8 != 0 || b.offset%8 != 0 || b.bits%8 != 0 {
 		return false
 	}

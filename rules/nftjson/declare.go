@@ -1,9 +1,11 @@
 package nftjson
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/compile"
 	"github.com/portwhy/portwhy/rules/syntax"
 )
 
@@ -13,6 +15,9 @@ func (p *parser) declare(pos syntax.Pos, name string, v *value) {
 	case "metainfo":
 		if schema := v.get("json_schema_version"); schema != nil && schema.u64() != 1 {
 			failf(schema.pos, "version 1 of the schema was expected")
+		}
+		if p.opts.Unequal == compile.UnequalUnknown {
+			p.opts.Unequal = unequal(v.strOf("version"))
 		}
 	case "table":
 		p.table(pos, v)
@@ -32,6 +37,23 @@ func (p *parser) declare(pos syntax.Pos, name string, v *value) {
 	default:
 		failf(pos, "table, chain, rule, set, map or another thing of a ruleset was expected, not %q", name)
 	}
+}
+
+// unequal is what a version of nft makes of what [compile.Unequal] is about.
+func unequal(version string) compile.Unequal {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return compile.UnequalUnknown
+	}
+	major, err1 := strconv.ParseUint(parts[0], 10, 16)
+	minor, err2 := strconv.ParseUint(parts[1], 10, 16)
+	switch {
+	case err1 != nil || err2 != nil:
+		return compile.UnequalUnknown
+	case major > 1 || major == 1 && minor > 0:
+		return compile.UnequalApart
+	}
+	return compile.UnequalMerged
 }
 
 func family(v *value) rules.Family {

@@ -33,20 +33,20 @@ import (
 // *rules.SyntaxError, or the reader's.
 func Parse(file string, r io.Reader, opts compile.Options) (*rules.Ruleset, error) {
 	opts.Listed = true
-	p := &parser{s: newScanner(file, r), c: compile.New(opts), doubts: map[tableKey]string{}}
+	p := &parser{s: newScanner(file, r), opts: opts, doubts: map[tableKey]string{}}
 	err := p.catch(p.document)
 	if err != nil {
 		return nil, err
 	}
-	return p.c.Ruleset(), nil
+	return p.compiler().Ruleset(), nil
 }
 
 type parser struct {
-	s *scanner
-	c *compile.Compiler
+	s    *scanner
+	opts compile.Options
+	c    *compile.Compiler
 	// doubts are the tables of which it isn't known whether they are in effect.
 	doubts map[tableKey]string
-	any    bool // something was declared
 }
 
 type tableKey struct {
@@ -68,9 +68,17 @@ func (p *parser) catch(f func()) (err error) {
 	return nil
 }
 
+// compiler is made when the first thing comes: the version of nft may come
+// before.
+func (p *parser) compiler() *compile.Compiler {
+	if p.c == nil {
+		p.c = compile.New(p.opts)
+	}
+	return p.c
+}
+
 func (p *parser) add(d syntax.Decl) {
-	p.any = true
-	if err := p.c.Add(d); err != nil {
+	if err := p.compiler().Add(d); err != nil {
 		panic(bail{err})
 	}
 }
@@ -116,7 +124,7 @@ func (p *parser) object() {
 		p.object()
 	case "flush":
 		v := s.value()
-		if what, _ := v.only(); what != "ruleset" || p.any {
+		if what, _ := v.only(); what != "ruleset" || p.c != nil {
 			failf(pos, "only the flush of the ruleset at the start can be read")
 		}
 	case "set", "map", "element", "meter":

@@ -40,7 +40,7 @@ func TestUpstreamBytecode(t *testing.T) {
 	var same, unsure, differ, refused, accepted, rejected int
 	reasons := map[string]int{}
 	// nft-test.py sets this time zone.
-	o := nfttext.Options{Options: compile.Options{Location: time.FixedZone("UTC-2", 2*3600)}}
+	o := nfttext.Options{Options: compile.Options{Location: time.FixedZone("UTC-2", 2*3600), Unequal: compile.UnequalApart}}
 	for _, c := range cases {
 		text := c.setup + fmt.Sprintf("add rule %s %s %s %s\n", c.family, c.table, c.chain, c.rule)
 		r, err := nfttext.Parse("test", text, o)
