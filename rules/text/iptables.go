@@ -86,6 +86,19 @@ func (w *writer) savedExpr(e rules.Expr) {
 	}
 }
 
+// raw writes an expression that nft can't name in brackets, an extension of
+// iptables in its own words.
+func (w *writer) raw(e rules.Expr) {
+	switch e.(type) {
+	case *rules.Match, *rules.Target:
+		w.str("[")
+		w.savedExpr(e)
+		w.str(" ]")
+	default:
+		w.str(bracket(e))
+	}
+}
+
 // extension writes a match or target, the bytes of one that is not understood.
 func (w *writer) extension(option, name string, revision uint8, data []byte, text string, known bool) {
 	w.str(" ")

@@ -242,6 +242,8 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 		{"ip saddr 10.1.1.1 accept accept", rules.Exprs{field(1, 12, 4), equal(10, 1, 1, 1), accept, accept}},
 		{"tcp dport 80 tcp dport 81", rules.Exprs{load(16), equal(6), field(2, 2, 2), equal(0, 80), field(2, 2, 2), equal(0, 81)}},
 		{`log prefix "a"`, rules.Exprs{&rules.Log{Prefix: "a", Level: 4}}},
+		{`reject [ -m ttl --ttl-eq 5 ] [ -j NEW [revision 1 0x07] ]`, rules.Exprs{&rules.Reject{Code: 3},
+			&rules.Match{Ext: "ttl", Data: []byte{0, 5, 0, 0, 0, 0, 0, 0}}, &rules.Target{Ext: "NEW", Rev: 1, Data: []byte{7}}}},
 	} {
 		r := &rules.Rule{Exprs: c.exprs}
 		if strings.Contains(c.want, "comment") {
@@ -255,6 +257,23 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 		Chains: []*rules.Chain{{Name: "c", Rules: []*rules.Rule{{Exprs: rules.Exprs{&rules.Notrack{}}}}}}}); got !=
 		"# flags dormant\n*x\n:c - [0:0]\n-A c [nft] notrack\nCOMMIT\n" {
 		t.Error(got)
+	}
+}
+
+// BenchmarkSavedNFT is BenchmarkSaved for iptables-nft.
+func BenchmarkSavedNFT(b *testing.B) {
+	conntrack := parsed(b, rules.IP, "*filter\n-A INPUT -m conntrack --ctstate NEW\nCOMMIT\n").Chain("INPUT").Rules[0].Exprs[1]
+	chain := &rules.Chain{Name: "INPUT", Hook: rules.Input, Policy: "accept"}
+	for i := range 50_000 {
+		chain.Rules = append(chain.Rules, &rules.Rule{Exprs: rules.Exprs{&rules.Meta{Key: 6}, &rules.Cmp{Data: []byte("eth0\x00")},
+			&rules.Meta{Key: 16}, &rules.Cmp{Data: []byte{6}}, &rules.Payload{Base: 1, Offset: 12, Len: 4}, &rules.Cmp{Data: []byte{10, byte(i >> 16), byte(i >> 8), byte(i)}},
+			&rules.Payload{Base: 2, Offset: 2, Len: 2}, &rules.Cmp{Data: []byte{byte(i >> 8), byte(i)}}, conntrack, &rules.Counter{},
+			&rules.Immediate{Verdict: &rules.Verdict{Kind: rules.Accept}}}})
+	}
+	table := &rules.Table{Backend: rules.IptablesNFT, Family: rules.IP, Name: "filter", Chains: []*rules.Chain{chain}}
+	b.ReportAllocs()
+	for b.Loop() {
+		text.Table(table)
 	}
 }
 

@@ -93,7 +93,7 @@ func (r *reader) match(left, right *node, o op) {
 
 // raw is for what nft's language has no words for.
 func (r *reader) raw(e rules.Expr) {
-	r.add(&stmt{raw: e, print: func(w *writer, s *stmt) { w.str(bracket(s.raw)) }})
+	r.add(&stmt{raw: e, print: func(w *writer, s *stmt) { w.raw(s.raw) }})
 }
 
 func (r *reader) read(e rules.Expr) {
