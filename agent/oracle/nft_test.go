@@ -8,10 +8,10 @@ import (
 )
 
 // nftRules makes random tables of nftables.
-func (d dice) nftRules() *ruleset {
+func (d dice) nftRules(families ...string) *ruleset {
 	r := &ruleset{tables: map[string][]*node{}}
 	for i := range 1 + d.Intn(3) {
-		family := pick(d, "ip", "ip", "ip6", "inet", "inet")
+		family := pick(d, families...)
 		g := &nftTable{dice: d, family: family, block: block(fmt.Sprintf("table %s t%d", family, i))}
 		g.fill()
 		r.nft = append(r.nft, g.block)
@@ -49,6 +49,12 @@ func (g *nftTable) fill() {
 	for range 1 + g.Intn(4) {
 		g.kind = pick(g.dice, "filter", "filter", "filter", "filter", "nat", "nat", "route")
 		g.hook = pick(g.dice, hooksOf[g.kind]...)
+		switch {
+		case g.family == "netdev":
+			g.kind, g.hook = "filter", pick(g.dice, "ingress", "ingress", "egress")
+		case g.family == "inet" && g.chance(7):
+			g.kind, g.hook = "filter", "ingress"
+		}
 		chains = append(chains, g.group()...)
 	}
 	g.block.parts = append(g.first, chains...)
@@ -73,14 +79,25 @@ func (g *nftTable) group() []*node {
 		priority = pick(g.dice, -100, -100, -110, -90)
 	}
 	priority += g.Intn(3)
-	head := fmt.Sprintf("type %s hook %s priority %d;", g.kind, g.hook, priority)
+	device := ""
+	if g.onDevice() {
+		device = pick(g.dice, ` device "va"`, ` device "vb"`, ` device "lo"`, ` devices = { "va", "vb" }`)
+	}
+	head := fmt.Sprintf("type %s hook %s%s priority %d;", g.kind, g.hook, device, priority)
 	if g.chance(12) {
 		head += " policy drop;"
 	}
 	name := fmt.Sprintf("b%d", g.chains)
 	g.chains++
-	return append(all, block("chain "+name, append([]*node{line(head)}, g.rules()...)...))
+	parts := []*node{line(head)}
+	if g.onDevice() {
+		parts = append(parts, line("meta protocol 0x88b5 accept")) // the marker that ends a batch
+	}
+	return append(all, block("chain "+name, append(parts, g.rules()...)...))
 }
+
+// onDevice reports whether the chain stands at a device.
+func (g *nftTable) onDevice() bool { return g.hook == "ingress" || g.hook == "egress" }
 
 func (g *nftTable) rules() []*node {
 	var all []*node
@@ -91,7 +108,7 @@ func (g *nftTable) rules() []*node {
 }
 
 func (g *nftTable) rule() *node {
-	g.v6 = g.family == "ip6" || g.family == "inet" && g.chance(40)
+	g.v6 = g.family == "ip6" || (g.family == "inet" || g.family == "netdev") && g.chance(40)
 	g.proto = pick(g.dice, "tcp", "tcp", "udp", "icmp")
 	var words []string
 	for range pick(g.dice, 0, 1, 1, 1, 2, 2) {
@@ -117,6 +134,9 @@ func (g *nftTable) verdict() string {
 	if g.kind == "nat" && g.chance(60) {
 		return g.mapping()
 	}
+	if g.family == "netdev" && g.hook == "ingress" && g.chance(5) {
+		return "fwd to \"vb\""
+	}
 	switch n := g.Intn(100); {
 	case n < 18:
 		return "accept"
@@ -137,7 +157,7 @@ func (g *nftTable) verdict() string {
 }
 
 func (g *nftTable) reject() string {
-	if g.kind == "route" || g.kind == "filter" && g.hook == "postrouting" {
+	if g.kind == "route" || g.hook == "postrouting" || g.hook == "egress" || g.family == "inet" && g.hook == "ingress" {
 		return "drop"
 	}
 	switch g.Intn(3) {
@@ -148,7 +168,7 @@ func (g *nftTable) reject() string {
 		return "reject"
 	case 1:
 		switch {
-		case g.family == "inet":
+		case g.family == "inet" || g.family == "netdev":
 			return "reject with icmpx " + pick(g.dice, "no-route", "port-unreachable", "host-unreachable", "admin-prohibited")
 		case g.v6:
 			return "reject with icmpv6 " + pick(g.dice, "no-route", "port-unreachable", "addr-unreachable", "admin-prohibited", "policy-fail", "reject-route")
@@ -181,7 +201,7 @@ func (g *nftTable) verdictMap() string {
 	default:
 		key = "ct state"
 		keys = []string{"new", "invalid", "established", "untracked"}
-		if g.chance(50) {
+		if g.onDevice() || g.chance(50) {
 			key, keys = "iifname", []string{`"va"`, `"vb"`, `"lo"`}
 		}
 	}
@@ -267,6 +287,15 @@ func (g *nftTable) mapping() string {
 
 // change makes a statement that changes the packet, or what is kept of it.
 func (g *nftTable) change() string {
+	if g.onDevice() && g.chance(25) {
+		return pick(g.dice, "ether saddr set 02:00:00:00:09:09", "ip dscp set cs1", "meta pkttype set host", "meta mark set 3")
+	}
+	if g.onDevice() && g.chance(50) {
+		return pick(g.dice, "meta mark set "+number(g.mark()), "meta mark set meta mark or 1", "meta priority set 2", g.ip()+" dscp set ef", "log prefix \"x\"")
+	}
+	if g.onDevice() {
+		return g.l4() + " dport set " + number(5000+g.Intn(6))
+	}
 	return g.pickOf([]weighed{
 		{10, func() string { return "meta mark set " + number(g.mark()) }},
 		{3, func() string {

@@ -9,6 +9,9 @@ import (
 
 // match makes one test of a packet.
 func (g *nftTable) match() string {
+	if g.onDevice() && g.chance(25) {
+		return pick(g.dice, "ether type ip", "ether type ip6", "ether saddr 02:00:00:00:01:01", "ether daddr != 02:00:00:00:00:01", "meta protocol ip", "vlan id 1", "ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00")
+	}
 	return g.pickOf([]weighed{
 		{14, g.addressMatch},
 		{14, g.portMatch},
@@ -143,7 +146,7 @@ func (g *nftTable) headerMatch() string {
 
 func (g *nftTable) markMatch() string {
 	n := number(g.mark())
-	if g.chance(35) {
+	if !g.onDevice() && g.chance(35) {
 		return pick(g.dice, "ct mark "+n, "ct mark != "+n, "ct mark & 1 == 1", "ct mark { 0, 1-3 }", "ct mark > 1")
 	}
 	return pick(g.dice, "meta mark "+n, "meta mark != "+n, "meta mark & 3 == 1", "meta mark & 4 != 0", "meta mark { 0, 2, 5 }", "meta mark 1-3", "meta mark != 1-3", "meta mark < 3", "meta mark >= 2")
@@ -172,6 +175,9 @@ func (g *nftTable) metaMatch() string {
 }
 
 func (g *nftTable) flowMatch() string {
+	if g.onDevice() { // too early, or too late, for conntrack
+		return g.metaMatch()
+	}
 	v := g.version()
 	state := pick(g.dice, "new", "established", "related", "invalid", "untracked", "new,established", "established,related", "invalid,untracked")
 	return pick(g.dice, "ct state "+state, "ct state "+state, "ct state != "+state, "ct state { new, untracked }", "ct direction original", "ct direction reply", "ct direction != reply",
@@ -183,6 +189,9 @@ func (g *nftTable) flowMatch() string {
 
 func (g *nftTable) fibMatch() string {
 	kind := pick(g.dice, "local", "unicast", "!= local", "{ local, broadcast }")
+	if g.hook == "egress" {
+		return "meta oifname \"va\""
+	}
 	early := g.hook == "prerouting" || g.hook == "input" || g.hook == "forward"
 	if early && g.chance(50) {
 		if g.hook == "forward" {
@@ -259,6 +268,9 @@ func unique(list []string) []string {
 
 // seldom makes tests of which most can't be known from a packet.
 func (g *nftTable) seldom() string {
+	if g.onDevice() {
+		return "limit rate over 1/day"
+	}
 	if (g.hook == "prerouting" || g.hook == "input") && g.chance(20) {
 		return "socket transparent 1"
 	}

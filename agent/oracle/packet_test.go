@@ -5,6 +5,7 @@ package oracle
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -28,13 +29,29 @@ type packet struct {
 	options      bool // of TCP: MSS, window scale, timestamps allowed
 	mark         uint32
 	state        uint32 // of a flow that exists; 0 for a first packet
+	odd          string // what is odd about it, of the words below
 }
+
+// What may be odd about a packet.
+const (
+	oddOptions = "options" // IPv4's header has options
+	oddHop     = "hop"     // IPv6 has a header of hop-by-hop options
+	oddDst     = "dst"     // and one of destination options
+	oddShort   = "short"   // the transport header is cut off
+	oddNoSum   = "nosum"   // UDP has no checksum
+)
 
 const (
 	protoICMP  = 1
 	protoTCP   = 6
 	protoUDP   = 17
 	protoICMP6 = 58
+	protoGRE   = 47
+	protoESP   = 50
+	protoDCCP  = 33
+	protoSCTP  = 132
+	protoLite  = 136
+	protoTest  = 253
 	flagFIN    = 1
 	flagSYN    = 2
 	flagRST    = 4
@@ -61,8 +78,8 @@ func (p *packet) device() string {
 
 // String is what the files of testdata have of a packet, in parse's words.
 func (p *packet) String() string {
-	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d state=%d",
-		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark, p.state)
+	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d state=%d odd=%s",
+		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark, p.state, p.odd)
 }
 
 func parsePacket(line string) (*packet, error) {
@@ -77,6 +94,8 @@ func parsePacket(line string) (*packet, error) {
 			p.src, err = netip.ParseAddr(value)
 		case "dst":
 			p.dst, err = netip.ParseAddr(value)
+		case "odd":
+			p.odd, err = value, nil
 		case "options":
 			p.options, err = value == "true", nil
 		case "peer":
@@ -114,26 +133,39 @@ func (p *packet) bytes() []byte {
 	l4 := p.transport()
 	var d []byte
 	if p.src.Is4() {
-		d = make([]byte, 20, 20+len(l4))
-		d[0], d[1], d[8], d[9] = 0x45, p.tos, p.ttl, p.proto
-		binary.BigEndian.PutUint16(d[2:], uint16(20+len(l4)))
+		d = make([]byte, 20, 24+len(l4))
+		if p.odd == oddOptions {
+			d = append(d, 1, 1, 1, 0) // no operation, and the end
+		}
+		d[0], d[1], d[8], d[9] = 0x40|byte(len(d)/4), p.tos, p.ttl, p.proto
+		binary.BigEndian.PutUint16(d[2:], uint16(len(d)+len(l4)))
 		binary.BigEndian.PutUint16(d[4:], p.id)
 		copy(d[12:], p.src.AsSlice())
 		copy(d[16:], p.dst.AsSlice())
 		binary.BigEndian.PutUint16(d[10:], fold(sum(0, d)))
 	} else {
-		d = make([]byte, 40, 40+len(l4))
-		binary.BigEndian.PutUint32(d, 6<<28|uint32(p.tos)<<20|uint32(p.id))
-		binary.BigEndian.PutUint16(d[4:], uint16(len(l4)))
+		d = make([]byte, 40, 48+len(l4))
 		d[6], d[7] = p.proto, p.ttl
+		if kind, ok := map[string]byte{oddHop: 0, oddDst: 60}[p.odd]; ok {
+			d[6] = kind
+			d = append(d, p.proto, 0, 1, 4, 0, 0, 0, 0) // padding
+		}
+		binary.BigEndian.PutUint32(d, 6<<28|uint32(p.tos)<<20|uint32(p.id))
+		binary.BigEndian.PutUint16(d[4:], uint16(len(d)-40+len(l4)))
 		copy(d[8:], p.src.AsSlice())
 		copy(d[24:], p.dst.AsSlice())
 	}
 	pseudo := sum(uint32(len(l4))+uint32(p.proto), append(p.src.AsSlice(), p.dst.AsSlice()...))
+	switch {
+	case p.odd == oddShort || p.odd == oddNoSum:
+		return append(d, l4...)
+	}
 	switch p.proto {
 	case protoTCP:
 		binary.BigEndian.PutUint16(l4[16:], fold(sum(pseudo, l4)))
-	case protoUDP:
+	case protoSCTP:
+		binary.LittleEndian.PutUint32(l4[8:], crc32.Checksum(l4, crc32.MakeTable(crc32.Castagnoli)))
+	case protoUDP, protoLite:
 		c := fold(sum(pseudo, l4))
 		if c == 0 {
 			c = 0xffff
@@ -165,18 +197,33 @@ func (p *packet) transport() []byte {
 	case protoUDP:
 		l4 = make([]byte, 8)
 		binary.BigEndian.PutUint16(l4[4:], uint16(8+p.payload))
-	default:
+	case protoLite:
+		l4 = make([]byte, 8) // a coverage of 0 is all of it
+	case protoDCCP:
+		l4 = make([]byte, 16)
+		l4[4], l4[8] = 4, p.flags<<1|1 // 16 bytes of header, 48 bits of sequence
+	case protoSCTP:
+		l4 = append(make([]byte, 12), p.flags, 0, 0, 4) // one chunk of the type that flags tell
+	case protoICMP, protoICMP6:
 		l4 = make([]byte, 8)
 		binary.BigEndian.PutUint16(l4, p.dport)
 		binary.BigEndian.PutUint16(l4[4:], p.sport)
 		binary.BigEndian.PutUint16(l4[6:], p.id)
+	default:
+		return []byte{0, 0, 8, 0, byte(p.sport >> 8), byte(p.sport), 0, 0, 1, 2, 3, 4}
 	}
-	if p.proto == protoTCP || p.proto == protoUDP {
+	switch p.proto {
+	case protoTCP, protoUDP, protoLite, protoDCCP, protoSCTP:
 		binary.BigEndian.PutUint16(l4, p.sport)
 		binary.BigEndian.PutUint16(l4[2:], p.dport)
 	}
-	for i := range p.payload {
-		l4 = append(l4, byte(i))
+	if p.odd == oddShort {
+		return l4[:min(len(l4), 6)]
+	}
+	if p.proto != protoSCTP {
+		for i := range p.payload {
+			l4 = append(l4, byte(i))
+		}
 	}
 	return l4
 }
@@ -200,9 +247,20 @@ func fold(s uint32) uint16 {
 }
 
 // link is the link header of a frame from a neighbour.
-func link(peer int, f rules.Family) []byte {
-	h := append(append([]byte{}, hostMACs[peer]...), peerMACs[peer]...)
-	if f == rules.IP {
+func link(peer int, dst netip.Addr) []byte {
+	to := hostMACs[peer]
+	switch {
+	case dst.Is4() && dst.IsMulticast():
+		b := dst.As4()
+		to = []byte{1, 0, 0x5e, b[1] & 0x7f, b[2], b[3]}
+	case dst.IsMulticast():
+		b := dst.As16()
+		to = append([]byte{0x33, 0x33}, b[12:]...)
+	case dst.Is4() && dst.As4()[3] == 255:
+		to = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	}
+	h := append(append([]byte{}, to...), peerMACs[peer]...)
+	if dst.Is4() {
 		return append(h, 8, 0)
 	}
 	return append(h, 0x86, 0xdd)
@@ -212,7 +270,7 @@ func link(peer int, f rules.Family) []byte {
 func (p *packet) model(w *world) *eval.Packet {
 	m := &eval.Packet{Family: p.family(), Data: p.bytes(), Mark: p.mark, State: p.state}
 	if in := p.device(); in != "" {
-		m.In, m.InIndex, m.Link = in, w.indexes[in], link(p.peer, m.Family)
+		m.In, m.InIndex, m.Link = in, w.indexes[in], link(p.peer, p.dst)
 		return m
 	}
 	m.HasOwner = true // root sends

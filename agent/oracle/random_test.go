@@ -113,13 +113,46 @@ func (d dice) packet(id, sport uint16) *packet {
 		p.proto, p.options = protoTCP, d.chance(50)
 		p.flags = pick[uint8](d, flagSYN, flagSYN, flagSYN, flagACK, flagACK|8, flagSYN|flagACK, flagRST, flagFIN|flagACK, 0, flagSYN|flagFIN, flagSYN|0xc0)
 	}
-	if d.chance(8) {
+	if d.chance(12) {
+		d.oddity(p)
+	} else if d.chance(8) {
 		p.state = eval.Established
 		if p.proto == protoTCP {
 			p.flags = flagACK // which conntrack takes up in the middle
 		}
 	}
 	return p
+}
+
+// oddity makes something of a packet odd.
+func (d dice) oddity(p *packet) {
+	v4 := p.src.Is4()
+	switch d.Intn(6) {
+	case 0:
+		p.ttl = uint8(1 + d.Intn(2))
+	case 1:
+		if p.odd = oddOptions; !v4 {
+			p.odd = pick(d, oddHop, oddDst)
+		}
+	case 2:
+		if p.proto == protoTCP || p.proto == protoUDP { // sockets don't get such ICMP
+			p.odd = oddShort
+		}
+	case 3:
+		if p.proto == protoUDP && v4 {
+			p.odd = oddNoSum
+		}
+	case 4:
+		if p.way == eval.In {
+			p.dst = netip.MustParseAddr(pick(d, "255.255.255.255", number(10)+"."+number(p.peer+1)+".0.255", "224.0.0.1"))
+			if !v4 {
+				p.dst = netip.MustParseAddr("ff02::1")
+			}
+		}
+	default:
+		p.proto = pick[uint8](d, protoGRE, protoESP, protoSCTP, protoSCTP, protoTest)
+		p.flags = uint8(d.Intn(10))
+	}
 }
 
 func joined(words ...string) string {

@@ -31,21 +31,21 @@ func (w *world) load(r *ruleset) error {
 }
 
 // loadTexts loads what each tool reads. Tables of iptables-legacy stay for as long
-// as their namespace does: all are there from the beginning, and only emptied.
+// as their namespace does: those that are not to be there are emptied.
 func (w *world) loadTexts(texts map[string]string) error {
-	legacy := false
-	for _, tool := range tools {
-		legacy = legacy || strings.HasSuffix(tool, "legacy") && texts[tool] != ""
-	}
-	if legacy || w.legacy {
-		for _, tool := range tools[:2] {
-			if err := command(emptyTables, tool+"-restore"); err != nil {
-				return err
-			}
+	if w.sets { // which rules must no longer ask
+		if err := w.empty(nil); err != nil {
+			return err
 		}
 	}
-	w.legacy = legacy
-	if err := command("flush ruleset\n"+traced+texts["nft"], "nft", "-f", "-"); err != nil {
+	if err := w.empty(texts); err != nil {
+		return err
+	}
+	text := "flush ruleset\n" + traced + texts["nft"]
+	if strings.Contains(text, " hook ingress ") {
+		text += tracedEarly
+	}
+	if err := command(text, "nft", "-f", "-"); err != nil {
 		return err
 	}
 	if w.sets {
@@ -62,8 +62,34 @@ func (w *world) loadTexts(texts map[string]string) error {
 		if texts[tool] == "" {
 			continue
 		}
+		if strings.HasSuffix(tool, "legacy") {
+			w.legacy[tool] = true
+		}
 		if err := command(texts[tool], tool+"-restore"); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// empty takes all rules from the tables of iptables-legacy that have some and of
+// which texts don't make all anew.
+func (w *world) empty(texts map[string]string) error {
+	for tool := range w.legacy {
+		var missing strings.Builder
+		for _, table := range strings.SplitAfter(emptyTables, "COMMIT\n") {
+			if head, _, _ := strings.Cut(table, "\n"); !strings.Contains(texts[tool], head+"\n") {
+				missing.WriteString(table)
+			}
+		}
+		if missing.Len() == 0 {
+			continue
+		}
+		if err := command(missing.String(), tool+"-restore"); err != nil {
+			return err
+		}
+		if texts[tool] == "" {
+			delete(w.legacy, tool)
 		}
 	}
 	return nil
@@ -115,10 +141,11 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 		pairs[i].packet = p
 		byID[p.id] = &pairs[i].outcome
 		if p.state == eval.Established {
-			known, err := w.establish(p)
+			known, err := w.establish(p, byID)
 			if err != nil {
 				return nil, fmt.Errorf("establish the connection of %s: %w", p, err)
 			}
+			pairs[i].outcome = outcome{}
 			if pairs[i].skipped = !known; !known {
 				continue
 			}
@@ -133,10 +160,19 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 			return nil, fmt.Errorf("forget the connection of %s: %w", p, err)
 		}
 	}
-	if err := w.wire.settle(); err != nil {
+	if err := w.gather(byID); err != nil {
 		return nil, err
 	}
-	if err := w.wire.collect(func(id uint16, a arrival) {
+	w.predict(set, pairs)
+	return slices.DeleteFunc(pairs, func(p pair) bool { return p.skipped }), nil
+}
+
+// gather waits until what was sent has been dealt with and takes what came of it.
+func (w *world) gather(byID map[uint16]*outcome) error {
+	if err := w.wire.settle(); err != nil {
+		return err
+	}
+	err := w.wire.collect(func(id uint16, a arrival) {
 		if o := byID[id]; o != nil {
 			o.arrivals = append(o.arrivals, a)
 		}
@@ -144,29 +180,33 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 		if o := byID[id]; o != nil {
 			o.answers = append(o.answers, a)
 		}
-	}); err != nil {
-		return nil, err
+	})
+	if err != nil {
+		return err
 	}
-	if err := w.trace.collect(func(id uint16, e event) {
+	err = w.trace.collect(func(id uint16, e event) {
 		if o := byID[id]; o != nil {
 			o.events = append(o.events, e)
 		}
-	}); err != nil {
-		return nil, fmt.Errorf("hear the trace: %w", err)
+	})
+	if err != nil {
+		return fmt.Errorf("hear the trace: %w", err)
 	}
-	w.predict(set, pairs)
-	return slices.DeleteFunc(pairs, func(p pair) bool { return p.skipped }), nil
+	return nil
 }
 
-// establish sends the first packet of a connection and has it seem answered. It
-// reports whether the rules have let the connection come into being.
-func (w *world) establish(p *packet) (bool, error) {
-	first := *p
-	first.id, first.state = 0xffff, 0
-	if _, err := w.wire.send(&first); err != nil {
+// establish sends a packet like this as the first of its connection and has it
+// seem answered. It reports whether the rules have let the connection come into
+// being.
+func (w *world) establish(p *packet, byID map[uint16]*outcome) (bool, error) {
+	if _, err := w.wire.send(p); err != nil {
 		return false, err
 	}
-	return w.flows.answered(&first)
+	known, err := w.flows.answered(p)
+	if err != nil {
+		return false, err
+	}
+	return known, w.gather(byID)
 }
 
 func (w *world) predict(set *rules.Ruleset, pairs []pair) {

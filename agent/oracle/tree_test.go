@@ -36,6 +36,12 @@ const traced = `table inet oracle {
 }
 `
 
+// tracedEarly is for rules that stand at devices.
+const tracedEarly = `table netdev oracle {
+	chain i { type filter hook ingress devices = { va, vb, lo } priority -2000; meta nftrace set 1; }
+}
+`
+
 // nftText is what nft reads.
 func (r *ruleset) nftText() string {
 	var b strings.Builder

@@ -78,14 +78,15 @@ func newWire(spaces [peers + 1]*os.File) (*wire, error) {
 	if w.send6, err = unix.Socket(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_RAW); err != nil {
 		return nil, err
 	}
-	for _, proto := range []uint8{protoTCP, protoUDP, protoICMP} {
+	others := []uint8{protoTCP, protoUDP, protoGRE, protoESP, protoDCCP, protoSCTP, protoLite, protoTest}
+	for _, proto := range append(others, protoICMP) {
 		fd, err := rawSocket(unix.AF_INET, proto)
 		if err != nil {
 			return nil, err
 		}
 		w.taken4 = append(w.taken4, fd)
 	}
-	for _, proto := range []uint8{protoTCP, protoUDP, protoICMP6} {
+	for _, proto := range append(others, protoICMP6) {
 		fd, err := rawSocket(unix.AF_INET6, proto)
 		if err != nil {
 			return nil, err
@@ -188,7 +189,7 @@ func (w *wire) close() {
 func (w *wire) send(p *packet) (refused bool, err error) {
 	d := p.bytes()
 	if p.way == eval.In || p.way == eval.Forward {
-		frame := append(link(p.peer, p.family()), d...)
+		frame := append(link(p.peer, p.dst), d...)
 		_, err := unix.Write(w.frames[p.peer], frame)
 		return false, err
 	}

@@ -44,8 +44,8 @@ type world struct {
 	flows   *flowSocket
 	facts   eval.Host
 	indexes map[string]uint32
-	legacy  bool // there are rules of iptables-legacy
-	sets    bool // there are ipsets
+	legacy  map[string]bool // tools of iptables-legacy that have made rules
+	sets    bool            // there are ipsets
 }
 
 // newWorld makes the namespaces. The calling goroutine must be locked to its
@@ -75,7 +75,7 @@ func newWorld(cpu int) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{host: h, indexes: map[string]uint32{}}
+	w := &world{host: h, indexes: map[string]uint32{}, legacy: map[string]bool{}}
 	for _, name := range []string{"lo", "va", "vb"} {
 		d, err := net.InterfaceByName(name)
 		if err != nil {
@@ -233,7 +233,9 @@ func hostFacts(indexes map[string]uint32) eval.Host {
 		return own[a] != "" || a.Is4() && a.IsLoopback()
 	}
 	return eval.Host{
-		Route: func(q eval.Query) (eval.Route, bool) { return route(q, isLocal), true },
+		Route: func(q eval.Query) (eval.Route, bool) {
+			return route(q, isLocal), !q.Dst.IsMulticast() || q.Out != ""
+		},
 		Device: func(name string) (eval.Device, bool) {
 			d, ok := devices[name]
 			return d, ok
@@ -295,9 +297,14 @@ func route(q eval.Query, isLocal func(netip.Addr) bool) eval.Route {
 	}
 	if q.Dst.Is4() {
 		switch b := q.Dst.As4(); {
+		case b == [4]byte{255, 255, 255, 255} && q.In != "lo": // no route tells it, but what comes in is taken
+			return eval.Route{Type: eval.Broadcast}
 		case b[0] == 10 && (b[1] == 1 || b[1] == 2) && b[2] == 0 && b[3] == 255:
 			return eval.Route{Type: eval.Broadcast, Out: deviceNames[b[1]-1]}
 		}
+	}
+	if q.Dst.IsMulticast() {
+		return eval.Route{Type: eval.Multicast, Out: q.Out}
 	}
 	for _, n := range networks {
 		if !netip.MustParsePrefix(n.prefix).Contains(q.Dst) || q.Out != "" && q.Out != n.device {
@@ -326,6 +333,9 @@ func addressType(a netip.Addr, device string, only bool, own map[netip.Addr]stri
 	case a.IsMulticast():
 		return eval.Multicast
 	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return eval.Broadcast
+	}
+	if b := a.AsSlice(); a.Is4() && b[0] == 10 && (b[1] == 1 || b[1] == 2) && b[3] == 255 && (!only || device == deviceNames[b[1]-1]) {
 		return eval.Broadcast
 	}
 	name := own[a]

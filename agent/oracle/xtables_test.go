@@ -59,6 +59,7 @@ func (d dice) ipsets() []*node {
 		add("create", host, "hash:ip", "family", family)
 		network := fmt.Sprintf("n%d", v)
 		add("create", network, "hash:net", "family", family)
+		add("create", fmt.Sprintf("w%d", v), "hash:ip", "family", family) // that rules write to, and none asks
 		port := fmt.Sprintf("p%d", v)
 		add("create", port, "hash:ip,port", "family", family)
 		for _, a := range addresses {
@@ -407,7 +408,7 @@ func (x *xtables) change() string {
 	}
 	all := []string{"-j LOG --log-prefix x", "-j NFLOG --nflog-prefix y", "-j MARK --set-mark " + mark, "-j CONNMARK --set-mark " + mark}
 	if x.r.sets != nil && x.table == "filter" {
-		all = append(all, fmt.Sprintf("-j SET --add-set h%d src --exist", x.version()))
+		all = append(all, fmt.Sprintf("-j SET --add-set w%d src --exist", x.version()))
 	}
 	return pick(x.dice, all...)
 }

@@ -195,22 +195,36 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 		p.hide(int(first), int(end), *b)
 		return rules.Continue
 	}
-	p.store(e, start, data)
+	const udpSum = 6
+	if protocol, _ := p.Protocol(); e.Base == baseTransport && e.CsumType == 1 && protocol == protocolUDP && start+udpSum+2 <= len(p.Data) {
+		w.spoiled = w.spoiled || p.Data[start+udpSum] == 0 && p.Data[start+udpSum+1] == 0
+	}
+	if !p.store(e, start, data) {
+		return rules.Break
+	}
 	return rules.Continue
 }
 
 // store writes bytes and mends the checksums that the rule says: the kernel
-// mends no others.
-func (p *Packet) store(e *rules.Payload, start int, data []byte) {
+// mends no others. It reports whether the packet has them.
+func (p *Packet) store(e *rules.Payload, start int, data []byte) bool {
 	const inet, sctp, pseudoHeader = 1, 2, 1 // NFT_PAYLOAD_CSUM_INET, _SCTP, NFT_PAYLOAD_L4CSUM_PSEUDOHDR
 	first := start + int(e.Offset)
 	old := append([]byte(nil), p.Data[first:first+len(data)]...)
-	copy(p.Data[first:], data)
-	p.show(first, first+len(data))
 	if e.CsumType == inet {
+		if uint64(start)+uint64(e.CsumOffset)+2 > uint64(len(p.Data)) {
+			return false
+		}
 		p.mendNonzero(start+int(e.CsumOffset), old, data, first)
 	}
 	offset, protocol, _, header := p.upper()
+	if e.CsumFlags&pseudoHeader != 0 && header && protocol != protocolUDP {
+		if at, has := p.checksumAt(offset, protocol); !has && at > 0 {
+			return false // it is cut off before its checksum, which is looked for last
+		}
+	}
+	copy(p.Data[first:], data)
+	p.show(first, first+len(data))
 	if e.CsumFlags&pseudoHeader != 0 && header {
 		if at, ok := p.checksumAt(offset, protocol); ok {
 			p.mendNonzero(at, old, data, first)
@@ -219,6 +233,7 @@ func (p *Packet) store(e *rules.Payload, start int, data []byte) {
 	if at := offset + 8; e.CsumType == sctp && header && protocol == protocolSCTP && at+4 <= len(p.Data) {
 		p.hide(at, at+4, blame{"payload", "the checksum of SCTP is not computed"})
 	}
+	return true
 }
 
 // checksumAt is where the transport header has its checksum, if it has one

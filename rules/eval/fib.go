@@ -85,10 +85,16 @@ func (w *walk) fib(e *rules.Fib) rules.VerdictKind {
 	switch {
 	case !ok:
 		return unknown("the host's routes are not known")
-	case route.Type != Unicast, device != "" && route.Out != device:
+	case !leads(route.Type, asked.Is4()), device != "" && route.Out != device:
 		return w.fibDevice(e, "")
 	}
 	return w.fibDevice(e, route.Out)
+}
+
+// leads reports whether a route of a type has a device to tell: IPv4 leaves out
+// addresses of this host only, IPv6 anycast ones too.
+func leads(kind uint8, v4 bool) bool {
+	return kind == Unicast || kind == Multicast || v4 && (kind == Broadcast || kind == Anycast)
 }
 
 var broadcastAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -154,9 +154,15 @@ func (w *walk) track() bool {
 		return true
 	}
 	p := &w.packet
+	if protocol, _ := p.Protocol(); protocol == protocolUDPLite && w.hook == rules.Prerouting {
+		return w.giveUp("ct", "the kernel may take a checksum of UDP-Lite for a wrong one, as it checks it like UDP's")
+	}
 	state := p.State
 	if state == 0 {
 		state = p.firstState()
+	}
+	if w.spoiled && w.hook == rules.Prerouting && w.sysctl("net/netfilter/nf_conntrack_checksum") != "0" {
+		state = Invalid
 	}
 	f.state = state
 	switch state {
@@ -213,9 +219,7 @@ func (p *Packet) firstState() uint32 {
 			return Invalid
 		}
 	case protocolSCTP:
-		if !startsSCTP(l4) {
-			return Invalid
-		}
+		return firstSCTP(l4)
 	case protocolICMP:
 		if p.Family != rules.IP {
 			return New

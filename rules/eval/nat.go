@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"maps"
-	"net/netip"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -378,6 +377,10 @@ func (p *Packet) rewrite(at int, data []byte) {
 		}
 	case protocolDCCP:
 		p.mend(offset+6, old, data, at)
+	case protocolSCTP:
+		if !inHeader {
+			p.seal(offset)
+		}
 	case protocolICMP:
 		if !inHeader {
 			p.mend(offset+2, old, data, at)
@@ -408,76 +411,4 @@ func (p *Packet) mend(sum int, old, now []byte, at int) {
 		total = total>>16 + total&0xffff
 	}
 	binary.BigEndian.PutUint16(p.Data[sum:], ^uint16(total))
-}
-
-// masquerade is nf_nat_masquerade_ipv4 and _ipv6: the source becomes an address
-// of the device that the packet leaves by.
-func (w *walk) masquerade(r natRange) rules.VerdictKind {
-	p := &w.packet
-	if !w.flow.tracked || w.flow.source.set {
-		return rules.Accept
-	}
-	var a netip.Addr
-	known := false
-	if ask := w.m.host.Source; ask != nil && w.outBlame() == nil {
-		a, known = ask(p.Out, p.Address(true))
-	}
-	r.flags |= rangeMapIPs
-	switch {
-	case !known:
-		r.blame = &blame{"masq", "the address of the device it leaves by is not known"}
-	case !a.IsValid():
-		return rules.Drop
-	default:
-		r.min = a.AsSlice()
-		r.max = r.min
-	}
-	return w.mapTo(false, r)
-}
-
-// redirect is nf_nat_redirect_ipv4 and _ipv6: the destination becomes this
-// host, loopback for what it sends itself, else the device's own address.
-func (w *walk) redirect(r natRange) rules.VerdictKind {
-	p := &w.packet
-	if !w.flow.tracked || w.flow.destination.set {
-		return rules.Accept
-	}
-	r.flags |= rangeMapIPs
-	w.flow.redirected = true
-	if w.hook == rules.Output {
-		r.min = netip.AddrFrom4([4]byte{127, 0, 0, 1}).AsSlice()
-		if p.Family == rules.IP6 {
-			r.min = netip.IPv6Loopback().AsSlice()
-		}
-		r.max = r.min
-		return w.mapTo(true, r)
-	}
-	ask := w.m.host.Device
-	if ask == nil || w.inBlame() != nil {
-		return w.redirectBlind(r)
-	}
-	d, ok := ask(p.In)
-	if !ok {
-		return w.redirectBlind(r)
-	}
-	for _, prefix := range d.Addresses {
-		a := prefix.Addr()
-		if a.Is4() == (p.Family == rules.IP) && (a.Is4() || sameScope(a, p.Address(true))) {
-			r.min = a.AsSlice()
-			r.max = r.min
-			return w.mapTo(true, r)
-		}
-	}
-	return rules.Drop
-}
-
-// sameScope is the scope that nf_nat_redirect_ipv6 asks for.
-func sameScope(a, destination netip.Addr) bool {
-	return a.IsLinkLocalUnicast() == destination.IsLinkLocalUnicast()
-}
-
-// redirectBlind redirects to an address of this host that is not known.
-func (w *walk) redirectBlind(r natRange) rules.VerdictKind {
-	r.blame = &blame{"redir", "the address of the device it came by is not known"}
-	return w.mapTo(true, r)
 }

@@ -23,6 +23,7 @@ type walk struct {
 	way      Way
 	arrived  bool // from a device
 	turned   *turn
+	spoiled  bool  // a rule has made a wrong checksum of none
 	first    *walk // of an existing flow: the way that its first packet would take now
 	hook     rules.Hook
 	family   rules.Family // whose hook it is

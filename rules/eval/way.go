@@ -189,6 +189,9 @@ func (w *walk) receive(before netip.Addr, out string, index uint32) {
 // ends here (ip_forward in net/ipv4/ip_forward.c, ip6_forward in
 // net/ipv6/ip6_output.c).
 func (w *walk) hop() bool {
+	if kind, b := w.packetType(); b == nil && kind != packetHost {
+		return w.lose()
+	}
 	p, at := &w.packet, 8
 	if p.Family == rules.IP6 {
 		at = 7
