@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"regexp"
@@ -25,11 +27,13 @@ import (
 // extensionChains are the chains that a rule is tried in, by a letter.
 var extensionChains = map[byte][2]string{
 	'r': {"raw", "PREROUTING"}, 'm': {"mangle", "PREROUTING"}, 'i': {"filter", "INPUT"}, 'f': {"filter", "FORWARD"}, 'p': {"mangle", "POSTROUTING"},
+	'w': {"raw", "OUTPUT"}, 'o': {"filter", "OUTPUT"},
 }
 
 // The rules that iptables has made of matches count what they match of packets
-// that come by a tap device, to this host or through it. Each counter is
-// compared with the evaluator, which reads the same rules from the kernel.
+// that come by a tap device, to this host or through it, and of those that this
+// test sends. Each counter is compared with the evaluator, which reads the same
+// rules from the kernel.
 func TestMatchesAreTheKernels(t *testing.T) {
 	for _, tool := range []string{"iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"} {
 		t.Run(tool, func(t *testing.T) {
@@ -38,11 +42,25 @@ func TestMatchesAreTheKernels(t *testing.T) {
 			}
 			for name, stateful := range map[string]bool{"tracked": true, "untracked": false} {
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					inOwnNamespace(t, func() { compareMatches(t, tool, stateful) })
 				})
 			}
 		})
 	}
+}
+
+// comparer compares the counters of a ruleset's rules with the evaluator.
+type comparer struct {
+	*testing.T
+	host             *Host
+	set              *rules.Ruleset
+	list             []countedRule
+	specs            map[string][]string
+	whole            *eval.Machine
+	alone            []*eval.Machine // by rule
+	before           []uint64
+	unknown, matched map[string]int
 }
 
 func compareMatches(t *testing.T, tool string, stateful bool) {
@@ -53,82 +71,116 @@ func compareMatches(t *testing.T, tool string, stateful bool) {
 	}
 	defer unix.Close(in)
 	defer unix.Close(out)
-	cases := slices.Clone(matchCases)
-	if six {
-		cases = append(cases, matchCases6...)
-	} else {
-		cases = append(cases, matchCases4...)
-	}
+	cases, packets := append(slices.Clone(matchCases), matchCases4...), frames4(stateful)
 	if six { // the kernel reports groups by itself
-		cases = append([]string{"p -p icmpv6 -d ff00::/8 -j ACCEPT"}, cases...)
+		cases, packets = append([]string{"pwo -p icmpv6 -d ff00::/8 -j ACCEPT"}, append(matchCases, matchCases6...)...), frames6(stateful)
 	}
-	specs := loadMatches(t, tool, cases, stateful)
-	h, err := Open(Options{})
-	if err != nil {
+	c := &comparer{T: t, specs: loadMatches(t, tool, cases, stateful), unknown: map[string]int{}, matched: map[string]int{}}
+	var err error
+	if c.host, err = Open(Options{}); err != nil {
 		t.Error(err)
 		return
 	}
-	set, list := readCounted(t, h)
-	if len(list) == 0 {
+	if c.set, c.list = readCounted(t, c.host); len(c.list) == 0 {
 		return
 	}
-	whole := eval.Compile(set, tapHost())
-	alone := make([]*eval.Machine, len(list))
-	unknown, matched := map[string]int{}, map[string]int{}
-	packets := frames4(stateful)
-	if six {
-		packets = frames6(stateful)
-	}
-	before := counted(list)
+	c.whole, c.alone, c.before = eval.Compile(c.set, tapHost()), make([]*eval.Machine, len(c.list)), counted(c.list)
 	for _, f := range packets {
 		if _, err := unix.Write(in, f.bytes()); err != nil {
 			t.Errorf("%s: %v", f.name, err)
 			return
 		}
-		_, now := readCounted(t, h)
-		after := counted(now)
-		got := whole.Trace(f.way, f.packet())
-		for i, r := range list {
-			if strings.HasSuffix(specs[r.chain][i-r.first], "-j ACCEPT") || f.way == eval.In && r.from.Hook != rules.Prerouting && r.from.Hook != rules.Input {
-				continue // answers to it go there
-			}
-			kernel, here := after[i] != before[i], slices.ContainsFunc(got.Steps, func(s eval.Step) bool {
-				return s.Rule == r.rule && (s.Effect == "continue" || s.Effect == "set")
-			})
-			spec := specs[r.chain][i-r.first]
-			if kernel {
-				matched[spec]++
-			}
-			if alone[i] == nil {
-				alone[i] = onlyRule(set, r)
-			}
-			if alone[i].Trace(f.way, f.packet()).Verdict == eval.Unknown {
-				if !strings.Contains(f.name, "dccp") && !strings.Contains(f.name, "gre") && !(strings.Contains(spec, "-m socket") && f.data[9] != 17) {
-					unknown[spec]++
-				}
-				continue
-			}
-			if kernel != here {
-				t.Errorf("%s: %s of %s: kernel %v, here %v; verdict %q, doubts %v\n%x", f.name, spec, r.chain, kernel, here, got.Verdict, whys(got.Doubts), f.data)
-			}
-		}
-		before = after
+		c.compare(f.name, f.way, f.packet())
 	}
-	for spec, n := range unknown {
+	for _, p := range sendFar(t, out, six) {
+		c.compare(fmt.Sprintf("sent %x", p.Data), eval.Out, p)
+	}
+	c.report(len(packets))
+}
+
+// hooksOf are the hooks on a way; answers leave by others.
+var hooksOf = map[eval.Way][]rules.Hook{
+	eval.In:      {rules.Prerouting, rules.Input},
+	eval.Forward: {rules.Prerouting, rules.Forward, rules.Postrouting},
+	eval.Out:     {rules.Output, rules.Postrouting},
+}
+
+// compare is for a packet that has just passed.
+func (c *comparer) compare(name string, way eval.Way, p *eval.Packet) {
+	_, now := readCounted(c.T, c.host)
+	after, got := counted(now), c.whole.Trace(way, p)
+	for i, r := range c.list {
+		spec := c.specs[r.chain][i-r.first]
+		if strings.HasSuffix(spec, "-j ACCEPT") || !slices.Contains(hooksOf[way], r.from.Hook) {
+			continue
+		}
+		kernel, here := after[i] != c.before[i], slices.ContainsFunc(got.Steps, func(s eval.Step) bool {
+			return s.Rule == r.rule && (s.Effect == "continue" || s.Effect == "set")
+		})
+		if kernel {
+			c.matched[spec]++
+		}
+		if c.alone[i] == nil {
+			c.alone[i] = onlyRule(c.set, r)
+		}
+		if c.alone[i].Trace(way, p).Verdict == eval.Unknown {
+			if !strings.Contains(name, "dccp") && !strings.Contains(name, "gre") && !(strings.Contains(spec, "-m socket") && p.Data[9] != 17) {
+				c.unknown[spec]++
+			}
+			continue
+		}
+		if kernel != here {
+			c.Errorf("%s: %s of %s: kernel %v, here %v; verdict %q, doubts %v\n%x", name, spec, r.chain, kernel, here, got.Verdict, whys(got.Doubts), p.Data)
+		}
+	}
+	c.before = after
+}
+
+func (c *comparer) report(packets int) {
+	for spec, n := range c.unknown {
 		if !slices.ContainsFunc(unknownExtensions, func(s string) bool { return strings.Contains(spec, s) }) {
-			t.Errorf("%s is unknown for %d packets in chains", spec, n)
+			c.Errorf("%s is unknown for %d packets in chains", spec, n)
 		}
 	}
 	never := 0
-	for _, list := range specs {
+	for _, list := range c.specs {
 		for _, spec := range list {
-			if matched[spec] == 0 {
+			if c.matched[spec] == 0 {
 				never++
-				t.Logf("never matched: %s", spec)
+				c.Logf("never matched: %s", spec)
 			}
 		}
 	}
-	t.Logf("%d rules, %d packets, %d rules never matched", len(list), len(packets), never)
+	c.Logf("%d rules, %d packets, %d rules never matched", len(c.list), packets, never)
+}
+
+// sendFar sends packets to the neighbour behind tap1, one at a time, and gives
+// each as it left: rules without a target change nothing.
+func sendFar(t *testing.T, out int, six bool) func(yield func(int, *eval.Packet) bool) {
+	return func(yield func(int, *eval.Packet) bool) {
+		local, far, family := "198.51.100.1", "198.51.100.2", rules.IP
+		if six {
+			local, far, family = "2001:db8:2::1", "2001:db8:2::2", rules.IP6
+		}
+		leaves(out)
+		for i, body := range []string{"", "hello port", strings.Repeat("x", 90)} {
+			c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(local), Port: 7000 + i}, &net.UDPAddr{IP: net.ParseIP(far), Port: 5000 + i})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, err = c.Write([]byte(body))
+			left := leaves(out)
+			c.Close()
+			if err != nil || len(left) != 1 {
+				t.Errorf("%d packets left, %v", len(left), err)
+				return
+			}
+			if !yield(i, &eval.Packet{Family: family, Data: left[0], Out: "tap1", OutIndex: 3, HasOwner: true}) {
+				return
+			}
+		}
+	}
 }
 
 func whys(doubts []eval.Doubt) (list []string) {
@@ -159,7 +211,7 @@ func loadMatches(t *testing.T, tool string, cases []string, stateful bool) map[s
 		list := lines[table]
 		for {
 			text := "*" + table + "\n" + strings.Join(list, "\n") + "\nCOMMIT\n"
-			c := exec.Command(tool + "-restore")
+			c := exec.Command(tool+"-restore", "-w", "10")
 			c.Stdin = strings.NewReader(text)
 			out, err := c.CombinedOutput()
 			if err == nil {
@@ -189,7 +241,7 @@ func loadMatches(t *testing.T, tool string, cases []string, stateful bool) map[s
 // loadable are the rules that the kernel takes.
 func loadable(t *testing.T, tool, table string, list []string) (good []string) {
 	for _, l := range list {
-		c := exec.Command(tool + "-restore")
+		c := exec.Command(tool+"-restore", "-w", "10")
 		c.Stdin = strings.NewReader("*" + table + "\n" + l + "\nCOMMIT\n")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Logf("left out: %s: %s", l, bytes.TrimSpace(out))

@@ -32,6 +32,7 @@ func TestTargetsAreTheKernels(t *testing.T) {
 			if _, err := exec.LookPath(tool + "-restore"); err != nil {
 				t.Skip("needs", tool)
 			}
+			t.Parallel()
 			inOwnNamespace(t, func() { compareTargets(t, tool) })
 		})
 	}
@@ -56,10 +57,17 @@ func compareTargets(t *testing.T, tool string) {
 		if !loadTargets(t, tool, c, six) {
 			continue
 		}
-		for _, f := range targetFrames(six, port) {
-			compareTarget(t, h, in, out, c, f)
+		again := targetFrames(six, port+10)
+		for i, f := range targetFrames(six, port) {
+			wrong := compareTarget(t, h, in, out, c, f)
+			if len(wrong) > 0 { // once more: the kernel may have sent something of its own
+				wrong = compareTarget(t, h, in, out, c, again[i])
+			}
+			for _, w := range wrong {
+				t.Errorf("%s, %s: %s", c.name, f.name, w)
+			}
 		}
-		port += 10
+		port += 20
 	}
 }
 
@@ -81,7 +89,7 @@ func loadTargets(t *testing.T, tool string, c targetCase, six bool) bool {
 		}
 		all.WriteString("COMMIT\n")
 	}
-	command := exec.Command(tool + "-restore")
+	command := exec.Command(tool+"-restore", "-w", "10")
 	command.Stdin = strings.NewReader(all.String())
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Logf("left out: %s: %s", c.name, bytes.TrimSpace(out))
@@ -90,15 +98,16 @@ func loadTargets(t *testing.T, tool string, c targetCase, six bool) bool {
 	return true
 }
 
-func compareTarget(t *testing.T, h *Host, in, out int, c targetCase, f frame) {
+func compareTarget(t *testing.T, h *Host, in, out int, c targetCase, f frame) (wrong []string) {
 	t.Helper()
+	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	leaves(in)
 	leaves(out)
 	_, list := readCounted(t, h)
 	before := counted(list)
 	if _, err := unix.Write(in, f.bytes()); err != nil {
-		t.Errorf("%s: %v", f.name, err)
-		return
+		bad("%v", err)
+		return wrong
 	}
 	answers, left := leaves(in), leaves(out)
 	set, list := readCounted(t, h)
@@ -106,30 +115,30 @@ func compareTarget(t *testing.T, h *Host, in, out int, c targetCase, f frame) {
 	host := tapHost()
 	host.Listener = func(uint16) (bool, bool) { return false, true }
 	got := eval.Compile(set, host).Trace(f.way, f.packet())
-	name := c.name + ", " + f.name
 	if got.Verdict == eval.Unknown {
 		if !c.vague {
-			t.Errorf("%s: unknown, %v", name, whys(got.Doubts))
+			bad("unknown, %v", whys(got.Doubts))
 		}
-		return
+		return wrong
 	}
 	for i, r := range list {
 		kernel, here := after[i] != before[i], slices.ContainsFunc(got.Steps, func(s eval.Step) bool { return s.Rule == r.rule })
 		if kernel != here && !(r.from.Hook == rules.Output || f.way == eval.In && r.from.Hook == rules.Postrouting) {
-			t.Errorf("%s: rule %d of %s: kernel %v, here %v; verdict %q", name, i-r.first+1, r.chain, kernel, here, got.Verdict)
+			bad("rule %d of %s: kernel %v, here %v; verdict %q", i-r.first+1, r.chain, kernel, here, got.Verdict)
 		}
 	}
 	if forwarded := got.Verdict == eval.Accept && got.Way == eval.Forward; forwarded != (len(left) > 0) {
-		t.Errorf("%s: verdict %q on the way %s, %d packets left", name, got.Verdict, got.Way, len(left))
+		bad("verdict %q on the way %s, %d packets left", got.Verdict, got.Way, len(left))
 	} else if forwarded && !c.vague && !bytes.Equal(left[0], got.Packet.Data) {
-		t.Errorf("%s: left as\n%x, here\n%x", name, left[0], got.Packet.Data)
+		bad("left as\n%x, here\n%x", left[0], got.Packet.Data)
 	}
 	if got.Verdict == eval.Reject {
 		want := fmt.Sprint(got.Reject.Type, got.Reject.Code)
 		if len(answers) != 1 || answerOf(answers[0]) != want {
-			t.Errorf("%s: answers %x, want %s", name, answers, want)
+			bad("answers %x, want %s", answers, want)
 		}
 	}
+	return wrong
 }
 
 // leaves reads what the kernel has sent by a device but for its own reports of
