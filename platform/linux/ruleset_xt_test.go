@@ -53,7 +53,8 @@ func TestMatchesAreTheKernels(t *testing.T) {
 // comparer compares the counters of a ruleset's rules with the evaluator.
 type comparer struct {
 	*testing.T
-	host             *Host
+	reader           *Host
+	facts            eval.Host
 	set              *rules.Ruleset
 	list             []countedRule
 	specs            map[string][]string
@@ -61,6 +62,22 @@ type comparer struct {
 	alone            []*eval.Machine // by rule
 	before           []uint64
 	unknown, matched map[string]int
+}
+
+// newComparer reads the rules; nil if they can't be read.
+func newComparer(t *testing.T, facts eval.Host, specs map[string][]string) *comparer {
+	t.Helper()
+	c := &comparer{T: t, facts: facts, specs: specs, unknown: map[string]int{}, matched: map[string]int{}}
+	var err error
+	if c.reader, err = Open(Options{}); err != nil {
+		t.Error(err)
+		return nil
+	}
+	if c.set, c.list = readCounted(t, c.reader); len(c.list) == 0 {
+		return nil
+	}
+	c.whole, c.alone, c.before = eval.Compile(c.set, facts), make([]*eval.Machine, len(c.list)), counted(c.list)
+	return c
 }
 
 func compareMatches(t *testing.T, tool string, stateful bool) {
@@ -75,16 +92,10 @@ func compareMatches(t *testing.T, tool string, stateful bool) {
 	if six { // the kernel reports groups by itself
 		cases, packets = append([]string{"pwo -p icmpv6 -d ff00::/8 -j ACCEPT"}, append(matchCases, matchCases6...)...), frames6(stateful)
 	}
-	c := &comparer{T: t, specs: loadMatches(t, tool, cases, stateful), unknown: map[string]int{}, matched: map[string]int{}}
-	var err error
-	if c.host, err = Open(Options{}); err != nil {
-		t.Error(err)
+	c := newComparer(t, tapHost(), loadMatches(t, tool, cases, stateful))
+	if c == nil {
 		return
 	}
-	if c.set, c.list = readCounted(t, c.host); len(c.list) == 0 {
-		return
-	}
-	c.whole, c.alone, c.before = eval.Compile(c.set, tapHost()), make([]*eval.Machine, len(c.list)), counted(c.list)
 	for _, f := range packets {
 		if _, err := unix.Write(in, f.bytes()); err != nil {
 			t.Errorf("%s: %v", f.name, err)
@@ -103,11 +114,12 @@ var hooksOf = map[eval.Way][]rules.Hook{
 	eval.In:      {rules.Prerouting, rules.Input},
 	eval.Forward: {rules.Prerouting, rules.Forward, rules.Postrouting},
 	eval.Out:     {rules.Output, rules.Postrouting},
+	eval.Bridged: {rules.Prerouting, rules.Forward, rules.Postrouting},
 }
 
 // compare is for a packet that has just passed.
 func (c *comparer) compare(name string, way eval.Way, p *eval.Packet) {
-	_, now := readCounted(c.T, c.host)
+	_, now := readCounted(c.T, c.reader)
 	after, got := counted(now), c.whole.Trace(way, p)
 	for i, r := range c.list {
 		spec := c.specs[r.chain][i-r.first]
@@ -121,7 +133,7 @@ func (c *comparer) compare(name string, way eval.Way, p *eval.Packet) {
 			c.matched[spec]++
 		}
 		if c.alone[i] == nil {
-			c.alone[i] = onlyRule(c.set, r)
+			c.alone[i] = onlyRule(c.set, r, c.facts)
 		}
 		if c.alone[i].Trace(way, p).Verdict == eval.Unknown {
 			if !strings.Contains(name, "dccp") && !strings.Contains(name, "gre") && !(strings.Contains(spec, "-m socket") && p.Data[9] != 17) {
@@ -290,7 +302,7 @@ func counted(list []countedRule) []uint64 {
 
 // onlyRule is a machine with one rule of a ruleset, which drops what it matches.
 // What the others make the kernel do, they still do.
-func onlyRule(set *rules.Ruleset, r countedRule) *eval.Machine {
+func onlyRule(set *rules.Ruleset, r countedRule, facts eval.Host) *eval.Machine {
 	alone := &rules.Ruleset{IPSets: set.IPSets}
 	for _, table := range set.Tables {
 		copied := *table
@@ -309,7 +321,7 @@ func onlyRule(set *rules.Ruleset, r countedRule) *eval.Machine {
 		}
 		alone.Tables = append(alone.Tables, &copied)
 	}
-	return eval.Compile(alone, tapHost())
+	return eval.Compile(alone, facts)
 }
 
 // tapNetwork makes the devices: tap0, by which packets come, and tap1 for those

@@ -77,12 +77,12 @@ func (w *walk) match(m *rules.Match) rules.VerdictKind {
 // target runs a target of iptables.
 func (w *walk) target(t *rules.Target) rules.VerdictKind {
 	b := blame{"target " + t.Ext, notModelled}
+	if harmlessTargets[t.Ext] {
+		return rules.Continue
+	}
 	if why := w.foreign(t.Ext); why != "" {
 		b.why = why
 		return w.either(b)
-	}
-	if harmlessTargets[t.Ext] {
-		return rules.Continue
 	}
 	for _, table := range targetTables {
 		for _, c := range table[t.Ext] {
@@ -117,7 +117,7 @@ func (w *walk) foreign(ext string) string {
 		return ""
 	case w.packet.Family != rules.ARP:
 		return "the packet's header is cut off"
-	case ext == "MARK", ext == "CLASSIFY", harmlessTargets[ext]:
+	case ext == "MARK", ext == "CLASSIFY":
 		return ""
 	}
 	return "extensions of arptables are not modelled"

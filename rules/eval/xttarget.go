@@ -6,10 +6,11 @@ import (
 
 // harmlessTargets have no effect on the packet's fate or on later matching:
 // they log, count or send a copy, and the packet goes on. CHECKSUM computes what
-// the device would, security marks are met by no match.
+// the device would, security marks are met by no match. Those in small letters
+// are ebtables'.
 var harmlessTargets = map[string]bool{
 	"AUDIT": true, "CHECKSUM": true, "CONNSECMARK": true, "IDLETIMER": true, "LED": true, "LOG": true, "NFLOG": true,
-	"RATEEST": true, "SECMARK": true, "TEE": true, "TRACE": true, "ULOG": true,
+	"log": true, "nflog": true, "RATEEST": true, "SECMARK": true, "TEE": true, "TRACE": true, "ULOG": true,
 }
 
 // verdictTargets end the rule, or set what the kernel knows of the packet
