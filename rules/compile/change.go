@@ -17,42 +17,41 @@ type Ref struct {
 	Handle      uint64
 }
 
-// workMax bounds how many rules are looked at or moved by commands.
-const workMax = 1 << 31
+// workMax bounds how many things commands look at.
+const workMax = 1 << 28
 
-// work counts what a command has to look at or move.
+// work counts what a command has to look at.
 func (c *Compiler) work(at syntax.Pos, n int) {
 	if c.worked += n; c.worked > workMax {
-		panic(bail{at.Errorf("expected fewer commands that change chains of many rules")})
+		panic(bail{at.Errorf("expected fewer commands that change what has many rules or things in it")})
 	}
 }
 
 // Has tells whether a table (Kind table), chain, set, map, flowtable or object
 // is there.
-func (c *Compiler) Has(kind string, ref Ref) bool {
-	for _, t := range c.list {
-		if t.Family != ref.Family {
-			continue
-		}
+func (c *Compiler) Has(kind string, ref Ref) (has bool, err error) {
+	err = catch(func() {
 		if kind == "table" {
-			if t.Name == ref.Table && ref.Handle == 0 || ref.Handle != 0 && t.Handle == ref.Handle {
-				return true
-			}
-		} else if t.Name == ref.Table && t.find(kind, ref).found() {
-			return true
+			has = c.findTable(ref) != nil
+		} else if t := c.tables[tableKey{ref.Family, ref.Table}]; t != nil {
+			has = c.find(t, kind, ref).found()
 		}
-	}
-	return false
+	})
+	return has, err
 }
 
 // Flush forgets all tables of a family, or all with family 0.
-func (c *Compiler) Flush(f rules.Family) {
-	c.list = slices.DeleteFunc(c.list, func(t *table) bool {
-		if f != 0 && t.Family != f {
-			return false
-		}
-		delete(c.tables, tableKey{t.Family, t.Name})
-		return true
+func (c *Compiler) Flush(ref Ref) error {
+	return catch(func() {
+		c.work(ref.Pos, len(c.list))
+		c.list = slices.DeleteFunc(c.list, func(t *table) bool {
+			if ref.Family != 0 && t.Family != ref.Family {
+				return false
+			}
+			t.gone = true
+			delete(c.tables, tableKey{t.Family, t.Name})
+			return true
+		})
 	})
 }
 
@@ -60,10 +59,11 @@ func (c *Compiler) Flush(f rules.Family) {
 func (c *Compiler) FlushTable(ref Ref) error {
 	return catch(func() {
 		t := c.in(ref.Pos, ref.Family, ref.Table).table
+		c.work(ref.Pos, len(t.Chains))
 		for _, chain := range t.Chains {
 			chain.Rules = nil
 		}
-		t.release()
+		t.stale = true
 	})
 }
 
@@ -71,17 +71,16 @@ func (c *Compiler) FlushTable(ref Ref) error {
 func (c *Compiler) FlushChain(ref Ref) error {
 	return catch(func() {
 		t := c.in(ref.Pos, ref.Family, ref.Table).table
-		chain := t.find("chain", ref).must(ref).chain
-		c.work(ref.Pos, len(chain.Rules))
-		chain.Rules = nil
-		t.release()
+		c.find(t, "chain", ref).must(ref).chain.Rules = nil
+		t.stale = true
 	})
 }
 
 // FlushSet takes the elements of a set or map away.
 func (c *Compiler) FlushSet(ref Ref) error {
 	return catch(func() {
-		s := c.in(ref.Pos, ref.Family, ref.Table).table.find("set", ref).must(ref).set
+		s := c.find(c.in(ref.Pos, ref.Family, ref.Table).table, "set", ref).must(ref).set
+		c.elements -= len(s.Elements) + len(s.borders)
 		s.Elements, s.borders = nil, nil
 	})
 }
@@ -90,20 +89,21 @@ func (c *Compiler) FlushSet(ref Ref) error {
 func (c *Compiler) RenameChain(ref Ref, name string) error {
 	return catch(func() {
 		t := c.in(ref.Pos, ref.Family, ref.Table).table
-		chain := t.find("chain", ref).must(ref).chain
+		chain := c.find(t, "chain", ref).must(ref).chain
 		if t.chains[name] != nil {
 			panic(bail{ref.Errorf("chain %s is there already", name)})
 		}
 		delete(t.chains, chain.Name)
 		t.chains[name] = chain
-		rename(t, chain.Name, name)
+		c.rename(ref.Pos, t, chain.Name, name)
 		chain.Name = name
 	})
 }
 
 // rename leads to a chain by its new name who led to it by its old one.
-func rename(t *table, old, name string) {
+func (c *Compiler) rename(at syntax.Pos, t *table, old, name string) {
 	t.verdicts(func(v *rules.Verdict) {
+		c.work(at, 1)
 		if v.Chain == old {
 			v.Chain = name
 		}
@@ -148,6 +148,9 @@ func (t *table) verdicts(f func(*rules.Verdict)) {
 func (c *Compiler) Check() error {
 	for _, t := range c.list {
 		missing := false
+		if t.gone {
+			continue
+		}
 		for name := range t.wanted {
 			missing = missing || t.chains[name] == nil
 		}
@@ -173,43 +176,45 @@ func (c *Compiler) Check() error {
 func (c *Compiler) Delete(kind string, ref Ref) error {
 	return catch(func() {
 		if kind == "table" {
-			c.deleteTable(ref)
+			t := c.findTable(ref)
+			if t == nil {
+				panic(bail{ref.Errorf("no table %s %s so far", ref.Family, ref.Table)})
+			}
+			t.gone = true
+			delete(c.tables, tableKey{t.Family, t.Name})
 			return
 		}
 		t := c.in(ref.Pos, ref.Family, ref.Table).table
-		f := t.find(kind, ref).must(ref)
+		f := c.find(t, kind, ref).must(ref)
+		t.stale = true
 		switch {
 		case f.chain != nil:
 			if len(f.chain.Rules) > 0 {
 				panic(bail{ref.Errorf("expected a chain without rules: %s has %d", f.chain.Name, len(f.chain.Rules))})
 			}
 			delete(t.chains, f.chain.Name)
-			t.Chains = without(t.Chains, f.chain)
 		case f.set != nil:
 			delete(t.sets, f.set.Name)
-			t.order = without(t.order, f.set)
-			t.Sets = without(t.Sets, f.set.Set)
 		case f.object != nil:
-			t.Objects = without(t.Objects, f.object)
+			delete(t.objects, objectKey{f.object.Type, f.object.Name})
 		case f.flowtable != nil:
-			t.Flowtables = without(t.Flowtables, f.flowtable)
+			c.work(ref.Pos, len(t.Flowtables))
+			t.Flowtables = slices.DeleteFunc(t.Flowtables, func(x *rules.Flowtable) bool { return x == f.flowtable })
 		}
 	})
 }
 
-func without[T comparable](list []T, x T) []T {
-	return slices.DeleteFunc(list, func(y T) bool { return y == x })
-}
-
-func (c *Compiler) deleteTable(ref Ref) {
-	for i, t := range c.list {
-		if t.Family == ref.Family && (ref.Handle == 0 && t.Name == ref.Table || ref.Handle != 0 && t.Handle == ref.Handle) {
-			delete(c.tables, tableKey{t.Family, t.Name})
-			c.list = slices.Delete(c.list, i, i+1)
-			return
+func (c *Compiler) findTable(ref Ref) *table {
+	if ref.Handle == 0 {
+		return c.tables[tableKey{ref.Family, ref.Table}]
+	}
+	c.work(ref.Pos, len(c.list))
+	for _, t := range c.list {
+		if !t.gone && t.Family == ref.Family && t.Handle == ref.Handle {
+			return t
 		}
 	}
-	panic(bail{ref.Errorf("no table %s %s so far", ref.Family, ref.Table)})
+	return nil
 }
 
 // found is what a name or handle led to; all are nil if to nothing.
@@ -232,40 +237,45 @@ func (f found) must(ref Ref) found {
 	return f
 }
 
-func (t *table) find(kind string, ref Ref) found {
+func (c *Compiler) find(t *table, kind string, ref Ref) found {
 	f := found{kind: kind}
-	is := func(name string, handle uint64) bool {
-		return ref.Handle == 0 && name == ref.Name || ref.Handle != 0 && handle == ref.Handle
-	}
-	switch kind {
-	case "chain":
-		if ref.Handle == 0 {
+	number, _ := words.Find(words.ObjectTypes, kind)
+	if ref.Handle == 0 {
+		switch kind {
+		case "chain":
 			f.chain = t.chains[ref.Name]
+		case "set", "map":
+			f.set = t.sets[ref.Name]
+		case "flowtable":
+		default:
+			f.object = t.objects[objectKey{uint32(number), ref.Name}]
+		}
+		if f.set != nil && kind == "map" && !f.set.Map && !f.set.Objects {
+			f.set = nil
+		}
+		if kind != "flowtable" {
 			return f
 		}
-		for _, c := range t.Chains {
-			if is(c.Name, c.Handle) {
-				f.chain = c
-			}
+	}
+	c.work(ref.Pos, len(t.Chains)+len(t.order)+len(t.Flowtables)+len(t.Objects))
+	for _, x := range t.Chains {
+		if kind == "chain" && x.Handle == ref.Handle && t.chains[x.Name] == x {
+			f.chain = x
 		}
-	case "set", "map":
-		for _, s := range t.order {
-			if is(s.Name, s.Handle) && (kind == "set" || s.Map || s.Objects) {
-				f.set = s
-			}
+	}
+	for _, s := range t.order {
+		if (kind == "set" || kind == "map" && (s.Map || s.Objects)) && s.Handle == ref.Handle && t.sets[s.Name] == s {
+			f.set = s
 		}
-	case "flowtable":
-		for _, x := range t.Flowtables {
-			if is(x.Name, x.Handle) {
-				f.flowtable = x
-			}
+	}
+	for _, x := range t.Flowtables {
+		if kind == "flowtable" && (ref.Handle == 0 && x.Name == ref.Name || ref.Handle != 0 && x.Handle == ref.Handle) {
+			f.flowtable = x
 		}
-	default:
-		number, _ := words.Find(words.ObjectTypes, kind)
-		for _, o := range t.Objects {
-			if is(o.Name, o.Handle) && uint64(o.Type) == number {
-				f.object = o
-			}
+	}
+	for _, o := range t.Objects {
+		if uint64(o.Type) == number && o.Handle == ref.Handle && t.objects[objectKey{o.Type, o.Name}] == o {
+			f.object = o
 		}
 	}
 	return f
@@ -296,7 +306,7 @@ func (c *Compiler) Place(d *syntax.Rule, w Where) error {
 		case w.Insert:
 			i = 0
 		}
-		c.work(d.Pos, last-i)
+		c.work(d.Pos, (last-i)/8) // they are moved in one go
 		r := chain.Rules[last]
 		copy(chain.Rules[i+1:], chain.Rules[i:last])
 		chain.Rules[i] = r
@@ -330,7 +340,7 @@ func (c *Compiler) Replace(d *syntax.Rule, handle uint64) error {
 		r := chain.Rules[last]
 		r.Handle = handle
 		chain.Rules[i], chain.Rules = r, chain.Rules[:last]
-		t.release()
+		t.stale = true
 	})
 }
 
@@ -338,19 +348,15 @@ func (c *Compiler) Replace(d *syntax.Rule, handle uint64) error {
 func (c *Compiler) DeleteRule(ref Ref) error {
 	return catch(func() {
 		t := c.in(ref.Pos, ref.Family, ref.Table).table
-		chain := t.find("chain", Ref{Name: ref.Name}).must(ref).chain
+		chain := c.find(t, "chain", Ref{Name: ref.Name}).must(ref).chain
 		i := c.ruleAt(ref.Pos, chain.Rules, Where{By: "handle", Number: ref.Handle})
-		c.work(ref.Pos, len(chain.Rules)-i)
 		chain.Rules = slices.Delete(chain.Rules, i, i+1)
 		t.stale = true
 	})
 }
 
-// release forgets the sets and chains without names that no rule refers to any
-// more.
-func (t *table) release() { t.stale = true }
-
-// sweep does what release has left for later.
+// sweep forgets what was deleted, and the sets and chains without names that no
+// rule refers to any more.
 func (t *table) sweep() {
 	if !t.stale {
 		return
@@ -386,21 +392,23 @@ func (t *table) sweep() {
 			visit(c.Rules)
 		}
 	}
-	t.Chains = slices.DeleteFunc(t.Chains, func(c *rules.Chain) bool {
-		gone := bound(c) && !chains[c.Name]
-		if gone {
+	for _, c := range t.Chains {
+		if bound(c) && !chains[c.Name] {
 			delete(t.chains, c.Name)
 		}
-		return gone
-	})
-	gone := func(s *rules.Set) bool { return s.Anonymous && !sets[s.Name] }
-	t.order = slices.DeleteFunc(t.order, func(s *set) bool {
-		if gone(s.Set) {
+	}
+	t.Chains = slices.DeleteFunc(t.Chains, func(c *rules.Chain) bool { return t.chains[c.Name] != c })
+	for _, s := range t.order {
+		if s.Anonymous && !sets[s.Name] {
 			delete(t.sets, s.Name)
 		}
-		return gone(s.Set)
-	})
-	t.Sets = slices.DeleteFunc(t.Sets, gone)
+	}
+	t.order = slices.DeleteFunc(t.order, func(s *set) bool { return t.sets[s.Name] != s })
+	t.Sets = t.Sets[:0]
+	for _, s := range t.order {
+		t.Sets = append(t.Sets, s.Set)
+	}
+	t.Objects = slices.DeleteFunc(t.Objects, func(o *rules.Object) bool { return t.objects[objectKey{o.Type, o.Name}] != o })
 }
 
 // bound tells whether a chain is the body of a jump (NFT_CHAIN_BINDING).

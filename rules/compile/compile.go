@@ -62,7 +62,7 @@ type Compiler struct {
 	// elements is how many there are in named sets.
 	elements int
 	shared   shared
-	// worked is how many rules commands have looked at or moved.
+	// worked is how many things commands have looked at.
 	worked int
 }
 
@@ -79,7 +79,14 @@ type table struct {
 	order   []*set
 	numbers map[string]int        // of sets and chains without names
 	wanted  map[string]syntax.Pos // chains, and where one first led there
-	stale   bool                  // rules were taken away, and sets of theirs are still there
+	objects map[objectKey]*rules.Object
+	gone    bool // deleted
+	stale   bool // rules were taken away, and sets of theirs are still there
+}
+
+type objectKey struct {
+	kind uint32
+	name string
 }
 
 // New makes a compiler of an empty ruleset.
@@ -139,7 +146,7 @@ func (c *Compiler) table(d *syntax.Table) {
 		return
 	}
 	t := &table{Table: &rules.Table{Backend: rules.NFT, Family: d.Family, Name: d.Name, Handle: d.Handle, Flags: d.Flags, Comment: d.Comment},
-		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}, wanted: map[string]syntax.Pos{}}
+		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}, wanted: map[string]syntax.Pos{}, objects: map[objectKey]*rules.Object{}}
 	c.tables[key] = t
 	c.list = append(c.list, t)
 }
@@ -281,6 +288,9 @@ func (c *Compiler) write(g *emitter, s *statement) {
 func (c *Compiler) Ruleset() *rules.Ruleset {
 	out := &rules.Ruleset{}
 	for _, t := range c.list {
+		if t.gone {
+			continue
+		}
 		t.sweep()
 		for _, s := range t.order {
 			s.finish()

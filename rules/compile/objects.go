@@ -89,6 +89,9 @@ func (c *Compiler) object(d *syntax.Object) {
 		r.failf(d.Pos, "no kind of object %q", d.Kind)
 	}
 	out := &rules.Object{Name: d.Name, Handle: d.Handle, Type: uint32(kind), Comment: d.Comment}
+	if r.table.objects[objectKey{out.Type, d.Name}] != nil {
+		return // adding it again changes nothing (nf_tables_newobj)
+	}
 	switch v := d.Value.(type) {
 	case *syntax.Counter, *syntax.Quota, *syntax.Limit, *syntax.ConnLimit:
 		out.Expr = r.stateful(v)
@@ -106,6 +109,7 @@ func (c *Compiler) object(d *syntax.Object) {
 		// What these do is not modelled, and neither are their settings.
 		out.Expr = &rules.Opaque{Kind: d.Kind, Why: "the expression is not known"}
 	}
+	r.table.objects[objectKey{out.Type, d.Name}] = out
 	r.table.Objects = append(r.table.Objects, out)
 }
 

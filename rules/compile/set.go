@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
@@ -237,7 +238,7 @@ func (r *rule) item(e syntax.Expr) item {
 			if !ok {
 				r.failf(m.Value.Position(), "an object's name was expected")
 			}
-			it.object = t.Value
+			it.object = strings.Clone(t.Value) // not to hold the file's text
 			return it
 		}
 		it.data = r.value(s, m.Value)

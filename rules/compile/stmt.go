@@ -180,7 +180,11 @@ func (r *rule) objectRef(st *syntax.ObjectRef) {
 	}
 	switch v := st.Value.(type) {
 	case *syntax.Text:
-		r.emit(&rules.ObjRef{Object: v.Value, Type: uint32(kind)})
+		o := r.table.objects[objectKey{uint32(kind), v.Value}]
+		if o == nil {
+			r.failf(v.Pos, "table %s has no %s %q so far", r.table.Name, st.Kind, v.Value)
+		}
+		r.emit(&rules.ObjRef{Object: o.Name, Type: o.Type})
 	case *syntax.Map:
 		r.objectMap(uint32(kind), v)
 	default:

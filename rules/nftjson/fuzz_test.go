@@ -31,6 +31,8 @@ func around(family, statements string) string {
 {"set": ` + in + `"dyn4", "type": "ipv4_addr"}}, {"set": ` + in + `"dyn6", "type": "ipv6_addr"}},
 {"map": ` + in + `"verdicts", "type": "inet_service", "map": "verdict"}}, {"map": ` + in + `"marks", "type": "inet_service", "map": "mark"}},
 {"map": ` + in + `"dynmap", "type": "ipv4_addr", "map": "mark"}}, {"chain": ` + in + `"c"}},
+{"counter": ` + in + `"c1", "packets": 0, "bytes": 0}}, {"quota": ` + in + `"q1", "bytes": 9, "used": 0, "inv": false}},
+{"limit": ` + in + `"l1", "rate": 1, "per": "second", "burst": 5}},
 {"rule": {"family": "` + family + `", "table": "t", "chain": "c", "expr": [` + statements + `]}}]}`
 }
 

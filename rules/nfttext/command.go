@@ -106,9 +106,18 @@ func (p *parser) addition(create bool) {
 
 // fresh is for create, which wants what it makes not to be there.
 func (p *parser) fresh(create bool, kind string, s spec) {
-	if create && p.err == nil && p.out.Has(kind, s.ref(0)) {
+	if create && p.has(kind, s.ref(0)) {
 		p.failAt(s.at, "expected a new %s: this one is there already", kind)
 	}
+}
+
+func (p *parser) has(kind string, ref compile.Ref) bool {
+	if p.err != nil {
+		return false
+	}
+	has, err := p.out.Has(kind, ref)
+	p.stop(err)
+	return has
 }
 
 // ruleCommand reads a rule with the chain that it is for and its place there.
@@ -165,7 +174,7 @@ func (p *parser) deletion(destroy bool) {
 		name = s.table
 	}
 	ref := s.ref(p.handle(name))
-	if !destroy || p.out.Has(kind, ref) {
+	if !destroy || p.has(kind, ref) {
 		p.do(func() error { return p.out.Delete(kind, ref) })
 	}
 }
@@ -182,13 +191,11 @@ func (p *parser) handle(name string) uint64 {
 func (p *parser) flush() {
 	switch {
 	case p.accept("ruleset"):
-		f, ok := p.familyWord()
-		if !ok {
-			f = 0
+		ref := compile.Ref{Pos: p.pos()}
+		if f, ok := p.familyWord(); ok {
+			ref.Family = f
 		}
-		if p.err == nil {
-			p.out.Flush(f)
-		}
+		p.do(func() error { return p.out.Flush(ref) })
 	case p.accept("table"):
 		s := p.spec(false)
 		p.do(func() error { return p.out.FlushTable(s.ref(0)) })

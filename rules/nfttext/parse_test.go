@@ -123,6 +123,9 @@ func TestFiles(t *testing.T) {
 			"table ip t {\n\tcounter a {\n\t\tpackets 0 bytes 0\n\t}\n\n\tquota q {\n\t\tover 1 kbytes\n\t}\n\n\tlimit l {\n\t\trate 1/second\n\t}\n\n\tsynproxy y {\n\t\tmss 1460\n\t\twscale 7\n\t\ttimestamp sack-perm\n\t}\n}\n"},
 		{"a chain in a rule", "table t { chain c { ip saddr 10.0.0.1 jump { tcp dport 22 accept; drop; }; }; }\n",
 			chain("ip saddr 10.0.0.1 jump {", "\ttcp dport 22 accept", "\tdrop", "}")},
+		{"sets of one name", "table t { set s { type mark; }; set d { type mark; }; counter o { }; chain d { }; chain c { }; }\ndelete set t s\nadd set t s { type ipv4_addr; }\ndelete set t d\ndelete counter t o\ndelete chain t d\nadd rule t c accept\n",
+			"table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\n\tchain c {\n\t\taccept\n\t}\n}\n"},
+		{"handles", "table t { # handle 3\n set s { # handle 4\n type mark\n}\nchain d { # handle 5\n}\n chain c { # handle 6\naccept\n }\n }\ntable ip6 x\ndelete chain t handle 5\ndelete set t handle 4\ndestroy table x\ndestroy table ip6 x\n", chain("accept")},
 		{"create", "create table t\ncreate chain t c\nadd rule t c accept\n", chain("accept")},
 	} {
 		r := parse(t, c.file)
@@ -173,6 +176,8 @@ func TestErrors(t *testing.T) {
 		{"table x { chain c { accept counter; } }", "1:28: expected the end of the rule, not counter"},
 		{"table x { chain c { tcp dport accept; } }", "1:31: expected a value, not accept"},
 		{"table x { chain c { tcp dport vmap { 22 : jump d, 23 : jump d }; } }", "1:43: table x has no chain \"d\""},
+		{"table x { chain c { counter name \"d\"; } }", "1:34: table x has no counter \"d\" so far"},
+		{"table x { chain c { " + strings.Repeat("counter ", 129) + "; } }", "1:1045: expected at most 128 statements in a rule"},
 		{"list ruleset", "1:1: expected a command that makes or changes rules, not list"},
 		{"delete element x y { 1 }", "1:8: expected a command without elements: taking single ones away is not read"},
 		{"delete table x", "1:14: no table ip x so far"},

@@ -12,6 +12,9 @@ const (
 	depthMax = 64
 	// expandMax bounds what variables add to what is written.
 	expandMax = 1 << 22
+	// statementsMax bounds a rule: the kernel takes no more expressions
+	// (NFT_RULE_MAXEXPRS of net/netfilter/nf_tables_api.c).
+	statementsMax = 128
 	// nameMax bounds a name (NFT_NAME_MAXLEN of linux/netfilter/nf_tables.h).
 	nameMax = 255
 	// commentMax bounds a comment (NFTNL_UDATA_COMMENT_MAXLEN of libnftnl).

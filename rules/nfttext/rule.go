@@ -12,6 +12,9 @@ func (p *parser) rule(r *syntax.Rule) {
 			r.Comment = p.comment()
 			break
 		}
+		if len(r.Statements) == statementsMax {
+			p.failAt(p.pos(), "expected at most %d statements in a rule", statementsMax)
+		}
 		if n := len(r.Statements); n > 0 && final(r.Statements[n-1]) {
 			p.expected("the end of the rule")
 		}
