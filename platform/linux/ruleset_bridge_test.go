@@ -420,7 +420,7 @@ func TestARPVerdictsAreTheKernels(t *testing.T) {
 
 // Bridged frames by arptables-nft and ebtables-nft, whose rules are nftables'.
 func TestToolsOfBridgesAndARP(t *testing.T) {
-	for _, tool := range []string{"ebtables-nft", "arptables-nft"} {
+	for _, tool := range []string{"ebtables-nft", "arptables-nft", "iptables-nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skip("needs", tool)
 		}
@@ -440,6 +440,13 @@ func TestToolsOfBridgesAndARP(t *testing.T) {
 			{eval.In, "ebtables-nft -P INPUT DROP", true},
 			{eval.Out, "ebtables-nft -A OUTPUT -d 02:00:00:00:00:99 -j DROP", true},
 			{eval.In, "arptables-nft -A INPUT -s 10.9.0.2 -j DROP", false},
+			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-in p1 --physdev-is-bridged -j DROP", true},
+			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-in p2 -j DROP", false},
+			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-out p2 --physdev-is-bridged -j DROP", true},
+			{eval.Bridged, "iptables-nft -A FORWARD -m physdev ! --physdev-out p2 --physdev-is-bridged -j DROP", false},
+			{eval.In, "iptables-nft -A INPUT -m physdev --physdev-in p1 -j DROP", true},
+			{eval.In, "iptables-nft -A INPUT -m physdev --physdev-is-bridged -j DROP", false},
+			{eval.In, "iptables-nft -A INPUT -i br0 -m physdev ! --physdev-is-in -j DROP", false},
 		} {
 			run(t, "flush ruleset", "nft", "-f", "-")
 			words := strings.Fields(c.command)

@@ -194,9 +194,10 @@ func (w *walk) calls(bridge string) bool {
 	default:
 		return false
 	}
+	// Rules at later hooks may ask for the port, which br_netfilter keeps.
 	hooks := []rules.Hook{rules.Prerouting, rules.Forward, rules.Postrouting}
 	if w.way != Bridged {
-		hooks = hooks[:1]
+		hooks = append(hooks, rules.Input)
 	}
 	nothing := w.m.duties[p.Family] == duties{}
 	for _, h := range hooks {
