@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -413,64 +412,6 @@ func TestARPVerdictsAreTheKernels(t *testing.T) {
 			})
 			if got.Verdict == eval.Unknown || (got.Verdict == eval.Accept) != answered {
 				t.Errorf("%s: the verdict is %q, answered: %v, doubts: %v", c.name, got.Verdict, answered, got.Doubts)
-			}
-		}
-	})
-}
-
-// Bridged frames by arptables-nft and ebtables-nft, whose rules are nftables'.
-func TestToolsOfBridgesAndARP(t *testing.T) {
-	for _, tool := range []string{"ebtables-nft", "arptables-nft", "iptables-nft"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs", tool)
-		}
-	}
-	inOwnNamespace(t, func() {
-		if !makeBridge(t) {
-			return
-		}
-		for _, c := range []struct {
-			way     eval.Way
-			command string
-			drops   bool
-		}{
-			{eval.Bridged, "ebtables-nft -A FORWARD -i p1 -o p2 -p IPv4 --ip-proto udp --ip-dport 5001 -j DROP", true},
-			{eval.Bridged, "ebtables-nft -A FORWARD -i p2 -j DROP", false},
-			{eval.Bridged, "ebtables-nft -A FORWARD -s 02:00:00:00:00:aa -j DROP", true},
-			{eval.In, "ebtables-nft -P INPUT DROP", true},
-			{eval.Out, "ebtables-nft -A OUTPUT -d 02:00:00:00:00:99 -j DROP", true},
-			{eval.In, "arptables-nft -A INPUT -s 10.9.0.2 -j DROP", false},
-			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-in p1 --physdev-is-bridged -j DROP", true},
-			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-in p2 -j DROP", false},
-			{eval.Bridged, "iptables-nft -A FORWARD -m physdev --physdev-out p2 --physdev-is-bridged -j DROP", true},
-			{eval.Bridged, "iptables-nft -A FORWARD -m physdev ! --physdev-out p2 --physdev-is-bridged -j DROP", false},
-			{eval.In, "iptables-nft -A INPUT -m physdev --physdev-in p1 -j DROP", true},
-			{eval.In, "iptables-nft -A INPUT -m physdev --physdev-is-bridged -j DROP", false},
-			{eval.In, "iptables-nft -A INPUT -i br0 -m physdev ! --physdev-is-in -j DROP", false},
-		} {
-			run(t, "flush ruleset", "nft", "-f", "-")
-			words := strings.Fields(c.command)
-			if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-				t.Logf("not compared: %s: %v %s", c.command, err, out)
-				continue
-			}
-			h, err := Open(Options{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			set, err := h.ReadRuleset(context.Background())
-			if err != nil {
-				t.Errorf("%s: %v", c.command, err)
-				continue
-			}
-			got := eval.Compile(set, bridgeHost(true)).Trace(c.way, along(c.way))
-			arrived := sendAlong(t, c.way, got.Verdict)
-			if arrived == c.drops || (got.Verdict == eval.Accept) != arrived && got.Verdict != eval.Unknown {
-				t.Errorf("%s: the verdict is %q, arrived: %v, doubts: %v", c.command, got.Verdict, arrived, got.Doubts)
-			}
-			if got.Verdict == eval.Unknown {
-				t.Logf("not known: %s: %v", c.command, got.Doubts)
 			}
 		}
 	})

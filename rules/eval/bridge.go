@@ -3,6 +3,7 @@ package eval
 import (
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -35,12 +36,39 @@ func (w *walk) bridged() {
 	}
 }
 
-// enterBridge is prerouting of a bridge. br_netfilter takes IP packets through
-// their own prerouting from there, with the bridge as the device that they came
-// by (br_nf_pre_routing in net/bridge/br_netfilter_hooks.c).
+// enterBridge is prerouting of a bridge, and its decision where the frame goes.
 func (w *walk) enterBridge(port, bridge string) bool {
-	p := &w.packet
 	w.bridge = bridge
+	return w.prerouteFrame(port, bridge) && (w.brouted || w.stillSent(bridge))
+}
+
+// stillSent reports whether the frame goes where it was said to go: the bridge
+// decides that by the link address that it has behind prerouting.
+func (w *walk) stillSent(bridge string) bool {
+	f := &w.frame
+	sent := w.packet.Link
+	if f.why != "" || len(f.data) < macLen || len(sent) < macLen {
+		return true // no rule can have changed what isn't known
+	}
+	b := spanAt(f.hidden, 0, macLen)
+	if b == nil && slices.Equal(f.data[:macLen], sent[:macLen]) {
+		return true
+	}
+	d, _ := w.facts(bridge)
+	if b == nil && slices.Equal(d.MAC, f.data[:macLen]) {
+		if w.way == Bridged {
+			w.way = In // or on, if the host's routes say so
+		}
+		return true
+	}
+	return w.giveUpAt("bridge", "to which port the frame goes after its link address has been changed is not known")
+}
+
+// prerouteFrame runs the hooks of a bridge's prerouting. br_netfilter takes IP
+// packets through their own prerouting from there, with the bridge as the device
+// that they came by (br_nf_pre_routing in net/bridge/br_netfilter_hooks.c).
+func (w *walk) prerouteFrame(port, bridge string) bool {
+	p := &w.packet
 	w.between(port, "", port)
 	if !w.calls(bridge) {
 		return w.passAs(rules.Bridge, rules.Prerouting, allPriorities)

@@ -40,6 +40,9 @@ type (
 
 // match runs a match of iptables.
 func (w *walk) match(m *rules.Match) rules.VerdictKind {
+	if w.table.Family == rules.Bridge {
+		return w.bridgeMatch(m)
+	}
 	b := blame{"match " + m.Ext, notModelled}
 	if why := w.foreign(m.Ext); why != "" {
 		b.why = why
@@ -76,6 +79,9 @@ func (w *walk) match(m *rules.Match) rules.VerdictKind {
 
 // target runs a target of iptables.
 func (w *walk) target(t *rules.Target) rules.VerdictKind {
+	if w.table.Family == rules.Bridge {
+		return w.bridgeTarget(t)
+	}
 	b := blame{"target " + t.Ext, notModelled}
 	if harmlessTargets[t.Ext] {
 		return rules.Continue
@@ -107,12 +113,9 @@ const (
 )
 
 // foreign is why an extension can't be run on this packet at all: those of
-// arptables and ebtables have structures of their own, some under a name that
-// iptables has as well.
+// arptables have structures of their own.
 func (w *walk) foreign(ext string) string {
 	switch {
-	case w.table.Family == rules.Bridge:
-		return "extensions of ebtables are not modelled"
 	case w.packet.Family == rules.IP && len(w.packet.Data) >= 20, w.packet.Family == rules.IP6 && len(w.packet.Data) >= 40:
 		return ""
 	case w.packet.Family != rules.ARP:
