@@ -46,6 +46,7 @@ counters; then the chains that rules jump to, sets and objects.
 	}
 	from.add(cmd)
 	outputs(cmd, "text", "json", "yaml")
+	cmd.AddCommand(newRulesWhy(s))
 	return cmd
 }
 

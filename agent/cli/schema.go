@@ -28,6 +28,7 @@ var documents = []struct {
 	{"listeners", listeners.Schema, "who listens: portwhy ls", reflect.TypeFor[listeners.List]()},
 	{"trace", firewall.TraceSchema, "what the firewall does with one packet: portwhy trace", reflect.TypeFor[firewall.Trace]()},
 	{"rules", firewall.RulesSchema, "the firewall's rules: portwhy rules", reflect.TypeFor[firewall.Page]()},
+	{"why", firewall.WhySchema, "what rules do, or why they do nothing: portwhy rules why", reflect.TypeFor[firewall.Whys]()},
 	{"fixes", FixesSchema, "what was done to this host: portwhy fix log", reflect.TypeFor[Fixes]()},
 	{"snapshot", replay.Schema, "a recorded host: portwhy snapshot", reflect.TypeFor[recording]()},
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
