@@ -40,11 +40,14 @@ func (s *set) border(i item) border {
 // forget gives up the elements.
 func (s *set) forget(why string) {
 	s.unknown = why
-	s.Elements, s.borders, s.items = nil, nil, nil
+	s.Elements, s.borders, s.items, s.pending = nil, nil, nil, nil
 }
 
 // finish turns what a set was given into elements as the kernel has them.
 func (s *set) finish() {
+	if s.unknown == "" && s.waits() {
+		s.forget("neither its types nor a rule tell how long its keys and values are")
+	}
 	if s.unknown != "" {
 		s.Known, s.Count = false, -1
 		if s.ranges {
@@ -68,8 +71,9 @@ func (s *set) finish() {
 	}
 	for i := range s.Elements {
 		el := &s.Elements[i]
-		if len(el.Exprs) == 0 && !el.End {
-			el.Exprs = s.Exprs
+		if n := len(el.Exprs); n < len(s.Exprs) && !el.End {
+			// nft lists the first of an element's statements only.
+			el.Exprs = append(el.Exprs[:n:n], s.Exprs[n:]...)
 		}
 		if s.ranges && len(el.Data) == s.DataLen {
 			el.Data = append(el.Data[:len(el.Data):len(el.Data)], el.Data...)

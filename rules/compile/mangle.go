@@ -179,7 +179,7 @@ func (r *rule) dynamicKey(s *set, e syntax.Expr) (*node, *syntax.Elem) {
 	if !key.single() || key.kind == verdict {
 		r.failf(e.Position(), "a single value was expected as the key")
 	}
-	s.usedBy(r, key)
+	s.usedBy(r, key, context{})
 	return key, elem
 }
 

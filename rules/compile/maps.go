@@ -24,7 +24,7 @@ func (r *rule) mapOf(pos syntax.Pos, keyExpr, dataExpr syntax.Expr) *node {
 		if !s.Map || s.data == nil {
 			r.failf(d.Pos, "%s is no map", d.Name)
 		}
-		s.usedBy(r, key)
+		s.usedBy(r, key, want)
 	case *syntax.SetLiteral:
 		s = r.mapLiteral(want, key, d)
 	default:
@@ -110,7 +110,7 @@ func (r *rule) objectMap(kind uint32, e *syntax.Map) {
 	if !s.Objects {
 		r.failf(e.Pos, "%s is no map of objects", s.Name)
 	}
-	s.usedBy(r, key)
+	s.usedBy(r, key, context{})
 	if why := matching(key, &node{kind: setRef, set: s}); why != "" {
 		r.failf(e.Pos, "%s", why)
 	}

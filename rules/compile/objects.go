@@ -39,6 +39,12 @@ func (r *rule) fill(s *set, list []syntax.Expr) {
 	if s.unknown != "" {
 		return
 	}
+	if s.waits() {
+		if s.pending = append(s.pending, list...); len(s.pending) > maxElements {
+			s.forget("the ruleset has too many elements to keep them")
+		}
+		return
+	}
 	r.elements = s
 	for _, e := range list {
 		r.ctx = context{typ: s.key.typ, order: s.key.order, bits: s.key.bits}

@@ -138,7 +138,7 @@ func (r *rule) equality(rel *relation) {
 
 func (r *rule) lookedUp(rel *relation) {
 	s := rel.right.set
-	s.usedBy(r, rel.left)
+	s.usedBy(r, rel.left, context{})
 	if s.Interval {
 		rel.left = r.reorder(rel.left, words.Network)
 	}

@@ -36,6 +36,8 @@ type set struct {
 	borders   []border // of a named interval set
 	// ranges says that a map's values are ranges: they are twice as long.
 	ranges bool
+	// pending are elements that can't be read before it is known how long they are.
+	pending []syntax.Expr
 	// unknown is why the elements can't be told.
 	unknown string
 }
@@ -61,14 +63,46 @@ func (r *rule) named(pos syntax.Pos, name string) *set {
 	return s
 }
 
-// usedBy takes a named set's key from what it is looked up by, if its own type
-// doesn't tell how long it is.
-func (s *set) usedBy(r *rule, left *node) {
-	if s.key != nil {
+// usedBy takes the lengths of a named set's keys and, of a map, its values from
+// what it is looked up by and what its values are for, if its types don't tell.
+func (s *set) usedBy(r *rule, left *node, values context) {
+	if !s.waits() {
 		return
 	}
-	s.key = left
-	s.KeyLen = keyBytes(left)
+	if s.key == nil {
+		s.key = like(left)
+		s.KeyLen = keyBytes(s.key)
+		if s.Concat {
+			s.Fields = fieldBytes(s.key)
+		}
+	}
+	if s.waits() && values.bits > 0 && values.typ == s.data.typ {
+		s.data = &node{kind: constant, pos: s.data.pos, typ: values.typ, order: values.order, bits: values.bits}
+		s.DataLen = keyBytes(s.data)
+	}
+	if !s.waits() {
+		list := s.pending
+		s.pending = nil
+		place := &rule{c: r.c, table: r.table, proto: newProtocols(r.table.Family)}
+		place.fill(s, list)
+	}
+}
+
+// waits reports whether keys or values can't be read, because their length isn't known.
+func (s *set) waits() bool {
+	return s.key == nil || s.Map && !s.Verdicts && (s.data == nil || s.data.bits == 0)
+}
+
+// like is a value of the type and length of a node.
+func like(n *node) *node {
+	out := &node{kind: constant, pos: n.pos, typ: n.typ, order: n.order, bits: n.bits}
+	if n.kind == concat {
+		out.kind = concat
+		for _, p := range n.parts {
+			out.parts = append(out.parts, like(p))
+		}
+	}
+	return out
 }
 
 func keyBytes(key *node) int {
@@ -78,8 +112,8 @@ func keyBytes(key *node) int {
 	return key.bytes()
 }
 
-// setTypes gives a set its types. A key of which only the type's name is known
-// may lack a length: integers and strings are as long as what they come from.
+// setTypes gives a set its types. Integers and strings are as long as what they
+// come from, which the type's name doesn't tell (see usedBy).
 func (r *rule) setTypes(s *set, e *syntax.Set) {
 	s.key = r.typeNode(e.Pos, e.Key)
 	s.keyTypes = s.key.types()
@@ -91,7 +125,6 @@ func (r *rule) setTypes(s *set, e *syntax.Set) {
 	}
 	if s.KeyLen == 0 || s.key.kind == concat && slices.ContainsFunc(s.key.parts, func(p *node) bool { return p.bits == 0 }) {
 		s.key, s.KeyLen, s.Fields = nil, 0, nil
-		s.unknown = "JSON doesn't tell how long its keys are"
 	}
 	switch {
 	case e.ObjType != "":

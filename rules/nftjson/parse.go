@@ -8,7 +8,7 @@
 // flag of a table comes as some other value of the document. Where that leaves
 // open whether a chain is in effect, a rule at its start says so (see doubt). Of
 // sets: the flag dynamic, where no rule changes the set; whether values are
-// ranges, where none is; how long keys of types without a length are; times
+// ranges, where none is; how long integers are, where no rule tells; times
 // below a second. Of rules: the level of socket cgroupv2. Sets and chains
 // without names have no handle.
 //

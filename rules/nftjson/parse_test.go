@@ -190,6 +190,29 @@ func TestSets(t *testing.T) {
 	}
 }
 
+// Of what type's name doesn't tell how long keys or values are, the rule that
+// looks them up does.
+func TestLengths(t *testing.T) {
+	head := `{"nftables": [{"table": {"family": "bridge", "name": "t"}}, {"chain": {"family": "bridge", "table": "t", "name": "c"}},
+{"set": {"family": "bridge", "table": "t", "name": "s", "type": "integer", "elem": [3, 4095]}},
+{"map": {"family": "bridge", "table": "t", "name": "m", "type": "ifname", "map": "integer", "elem": [["eth0", 7]]}}`
+	rule := `, {"rule": {"family": "bridge", "table": "t", "chain": "c", "expr": [`
+	table := parse(t, head+rule+match(`{"payload": {"protocol": "vlan", "field": "id"}}`, `"@s"`)+`]}}`+rule+
+		`{"mangle": {"key": {"ct": {"key": "zone"}}, "value": {"map": {"key": {"meta": {"key": "iifname"}}, "data": "@m"}}}}]}}]}`).Tables[0]
+	s, m := table.Set("s"), table.Set("m")
+	if s.KeyLen != 2 || !s.Known || string(s.Elements[1].Key) != "\x0f\xff" {
+		t.Errorf("%+v", s)
+	}
+	if m.KeyLen != 16 || m.DataLen != 2 || !m.Known || len(m.Elements[0].Data) != 2 {
+		t.Errorf("%+v", m)
+	}
+	for _, s := range parse(t, head+"]}").Tables[0].Sets {
+		if s.Known || s.Count != -1 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 // Tables of iptables are told by their form, as those of the kernel are.
 func TestBackend(t *testing.T) {
 	for name, want := range map[string]rules.Backend{"INPUT": rules.IptablesNFT, "in": rules.NFT} {
