@@ -152,6 +152,7 @@ func TestNFTJSONOfIptables(t *testing.T) {
 			"-A INPUT -p tcp --dport 22 -j ACCEPT",
 			"-A INPUT -m conntrack --ctstate NEW -j DROP",
 			"-A INPUT -s 10.0.0.0/8 -i eth0 -j DROP",
+			"-A INPUT -m comment --comment x -j LOG",
 			"-t nat -A POSTROUTING -j MASQUERADE",
 		} {
 			run(t, "", append([]string{"iptables-nft"}, strings.Fields(args)...)...)
@@ -170,7 +171,7 @@ func TestNFTJSONOfIptables(t *testing.T) {
 			}
 		}
 		want := []string{"iptables-nft: meta cmp payload cmp counter immediate", "iptables-nft: xt counter immediate",
-			"iptables-nft: meta cmp payload cmp counter immediate", "iptables-nft: counter xt"}
+			"iptables-nft: meta cmp payload cmp counter immediate", "iptables-nft: match counter target", "iptables-nft: counter xt"}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q\nwant %q", got, want)
 		}

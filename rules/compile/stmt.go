@@ -52,12 +52,30 @@ func (r *rule) statement(st syntax.Stmt) {
 		n := r.optionField(&syntax.Option{Pos: st.Option.Pos, Kind: st.Option.Kind, Name: st.Option.Name, Raw: st.Option.Raw, Number: st.Option.Number, Len: 8})
 		r.emit(&rules.Exthdr{Type: uint8(n.n.lo), Op: n.base, Reset: true})
 	case *syntax.XT:
-		unsuref("xt", "nft doesn't tell what the %s %q of iptables has as its parameters", st.Type, st.Name)
+		r.xt(st)
 	case *syntax.Unknown:
 		unsuref(st.Kind, "%s", st.Why)
 	default:
 		r.failf(st.Position(), "no statement of a rule")
 	}
+}
+
+// xt is an extension of iptables, of which nft tells only the name. That is
+// enough for those that let every packet pass as it is.
+func (r *rule) xt(st *syntax.XT) {
+	switch st.Name {
+	case "comment":
+		if st.Type == "match" {
+			r.emit(&rules.Match{Ext: st.Name})
+			return
+		}
+	case "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CHECKSUM":
+		if st.Type == "target" {
+			r.emit(&rules.Target{Ext: st.Name})
+			return
+		}
+	}
+	unsuref("xt", "nft doesn't tell the parameters of iptables' %s %q", st.Type, st.Name)
 }
 
 func (r *rule) emit(e rules.Expr) { r.add(&statement{emit: func(g *emitter) { g.add(e) }}) }

@@ -96,7 +96,7 @@ func TestErrors(t *testing.T) {
 func TestOpaque(t *testing.T) {
 	for statement, want := range map[string]string{
 		`{"xt": null}`: "iptables",
-		`{"xt": {"type": "match", "name": "string"}}`:                                               `"string" of iptables`,
+		`{"xt": {"type": "match", "name": "string"}}`:                                               `match "string"`,
 		`{"brandnew": {"a": 1}}`:                                                                    "is not known",
 		`{"counter": {"packets": 1, "bytes": 2, "colour": "red"}}`:                                  "property colour",
 		`"whatever this is"`:                                                                        "no JSON for it",
