@@ -253,7 +253,11 @@ func (g *nftTable) mapping() string {
 	}
 	if g.hook == "prerouting" || g.hook == "output" {
 		to := pick(g.dice, append(append([]string{}, near[v][0]...), append(near[v][1], own[v]...)...)...)
-		switch g.Intn(8) {
+		switch g.Intn(10) {
+		case 8:
+			return "dnat " + family + "to " + g.ip() + " saddr map { " + nets[v][3] + " : " + near[v][1][0] + ", " + near[v][0][2] + " : " + own[v][0] + " }"
+		case 9:
+			return "dnat " + family + "to " + g.ip() + " daddr . " + g.l4() + " dport map { " + near[v][1][0] + " . 5000 : " + near[v][1][1] + " . 5003, " + own[v][0] + " . 5001 : " + near[v][0][0] + " . 5005 }"
 		case 0, 1:
 			return "dnat " + family + "to " + to
 		case 2, 3:
@@ -315,6 +319,12 @@ func (g *nftTable) change() string {
 		{1, func() string { return g.l4() + " sport set 6002" }},
 		{1, g.readdress},
 		{1, g.clamp},
+		{2, g.mapped},
+		{1, func() string { return "meta mark set meta mark " + pick(g.dice, "<< 1", ">> 1", "<< 3") }},
+		{1, func() string { return "meta mark set jhash " + g.ip() + " saddr mod 4 seed 0x5" }},
+		{1, func() string { return "ct mark set ct mark " + pick(g.dice, "or 1", "and 2", "xor 3") }},
+		{1, g.zone},
+		{1, g.counter},
 		{1, func() string {
 			return pick(g.dice, "add", "update", "delete") + " @" + g.dynamic() + " { " + g.ip() + " saddr }"
 		}},
@@ -322,6 +332,29 @@ func (g *nftTable) change() string {
 		{1, func() string { return "ct event set new" }},
 		{1, func() string { return "limit rate 1000000/second" }},
 	})
+}
+
+// mapped sets a mark by a map.
+func (g *nftTable) mapped() string {
+	v := g.version()
+	return pick(g.dice, "meta mark set "+g.ip()+" saddr map { "+nets[v][3]+" : 1, "+near[v][0][2]+" : 2, "+nets[v][1]+" : 4 }",
+		"meta mark set meta l4proto map { tcp : 1, udp : 2, icmp : 3 }", "ct mark set "+g.l4()+" dport map { 5000-5001 : 1, 5002 : 2, 5004-5009 : 3, * : 7 }",
+		"meta mark set iifname map { \"va\" : 1, \"vb\" : 2 }", "meta mark set "+g.ip()+" daddr . "+g.l4()+" dport map { "+near[v][1][0]+" . 5000 : 1, "+own[v][0]+" . 5001 : 2 }")
+}
+
+// zone has the packet tracked in one of its own, where it isn't yet.
+func (g *nftTable) zone() string {
+	if g.kind == "filter" && (g.hook == "prerouting" || g.hook == "output") {
+		return "ct zone set " + number(1+g.Intn(3))
+	}
+	return "counter"
+}
+
+// counter counts in an object.
+func (g *nftTable) counter() string {
+	name := g.setName()
+	g.first = append(g.first, block("counter "+name, line("comment \"x\"")))
+	return "counter name " + name
 }
 
 // l4 is the protocol with ports that the rule is about.

@@ -25,6 +25,8 @@ func (g *nftTable) match() string {
 		{4, g.fibMatch},
 		{4, g.rawMatch},
 		{7, g.concatenation},
+		{5, g.intervals},
+		{4, g.lessCommon},
 		{3, g.seldom},
 	})
 }
@@ -252,6 +254,54 @@ func (g *nftTable) concatenation() string {
 	}
 	g.first = append(g.first, block("set "+name, append(parts, line("elements = { "+strings.Join(unique(members), ", ")+" };"))...))
 	return joined(key, g.not(30), "@"+name)
+}
+
+// intervals looks a number up in a set of random ranges, which may touch.
+func (g *nftTable) intervals() string {
+	field, low, high := g.l4()+" dport", 4990, 5012
+	switch g.Intn(4) {
+	case 0:
+		field, low, high = g.l4()+" sport", 1024, 65000
+	case 1:
+		field, low, high = "meta length", 30, 110
+	case 2:
+		field, low, high = "meta mark", 0, 9
+	}
+	var members []string
+	for low < high && len(members) < 12 {
+		from := low + g.Intn(max(1, (high-low)/4))
+		to := from + g.Intn(max(1, (high-low)/4))
+		members = append(members, map[bool]string{true: number(from), false: fmt.Sprintf("%d-%d", from, to)}[from == to])
+		low = to + 1
+	}
+	if g.chance(30) {
+		for i := range members {
+			members[i] += " : " + g.verdictOf()
+		}
+		return field + " vmap { " + strings.Join(members, ", ") + " }"
+	}
+	return joined(field, g.not(30), "{ "+strings.Join(members, ", ")+" }")
+}
+
+// lessCommon makes tests of what rules seldom ask for but a packet tells.
+func (g *nftTable) lessCommon() string {
+	if g.onDevice() {
+		return g.portMatch()
+	}
+	v := g.version()
+	switch g.proto {
+	case "icmp":
+		if g.v6 {
+			return pick(g.dice, "icmpv6 code 0", "icmpv6 id > 30000", "icmpv6 type . icmpv6 code { echo-request . 0 }", "ip6 nexthdr . ip6 hoplimit { ipv6-icmp . 50, udp . 40 }", "exthdr hbh exists", "exthdr dst missing", "hbh nexthdr 58", "dst nexthdr != 6")
+		}
+		return pick(g.dice, "icmp code 0", "icmp id > 30000", "icmp sequence > 100", "icmp type . icmp code { echo-request . 0 }", "ip protocol . ip ttl { icmp . 50, udp . 40 }", "ip option rr missing")
+	case "tcp":
+		return pick(g.dice, "meta l4proto sctp sctp dport 5000", "tcp dport & 1 == 1", "tcp sport & 0xf000 != 0x1000", "sctp chunk init exists", "meta l4proto { sctp, 253, gre }", "tcp urgptr 0",
+			"tcp dport . meta mark { 5000 . 0, 5001 . 1, 5002 . 2 }", g.ip()+" saddr . "+g.ip()+" daddr . tcp dport { "+near[v][0][0]+" . "+near[v][1][0]+" . 5000, "+near[v][0][1]+" . "+own[v][0]+" . 5001 }",
+			"iifname . oifname { \"va\" . \"vb\", \"vb\" . \"va\" }", "ct state . "+g.ip()+" saddr { new . "+near[v][0][0]+", new . "+own[v][0]+" }")
+	}
+	return pick(g.dice, "udp length > 30", "udp checksum != 0", "udp dport . ct mark { 5000 . 0, 5001 . 1 }", "meta l4proto . th dport { udp . 5000-5002, tcp . 5001, sctp . 5003 }",
+		g.ip()+" daddr . meta l4proto { "+nets[v][0]+" . udp, "+own[v][0]+" . tcp }", "ct direction . ct state { original . new }", "ct original "+g.ip()+" daddr . udp dport { "+own[v][0]+" . 5000 }")
 }
 
 func unique(list []string) []string {

@@ -26,7 +26,7 @@ var (
 	pairsMax   = flag.Int("pairs", 20000, "how many pairs of ruleset and packet are compared; 0 for no end")
 	perRuleset = flag.Int("packets", 100, "packets for each ruleset")
 	failures   = flag.Int("failures", 1, "how many failures end the run")
-	kinds      = flag.String("kind", "all", "rules of which kind: nft, netdev, iptables or all")
+	kinds      = flag.String("kind", "all", "rules of which kind: nft, netdev, iptables, mixed or all")
 	verbose    = flag.Bool("rules", false, "print the rules as they were before a failure was shrunk")
 	workers    = flag.Int("workers", runtime.NumCPU(), "how many namespaces work at once")
 )
@@ -106,11 +106,16 @@ func work(t *testing.T, cpu int, seeds chan int64, done chan struct{}, all *tall
 func (d dice) rules() *ruleset {
 	kind := *kinds
 	if kind == "all" {
-		kind = pick(d, "nft", "nft", "nft", "iptables", "iptables", "netdev")
+		kind = pick(d, "nft", "nft", "nft", "iptables", "iptables", "netdev", "mixed")
 	}
 	switch kind {
 	case "iptables":
 		return d.xtablesRules()
+	case "mixed":
+		r := d.nftRules("ip", "ip6", "inet")
+		other := d.xtablesRules()
+		r.sets, r.tables = other.sets, other.tables
+		return r
 	case "netdev":
 		return d.nftRules("netdev", "netdev", "inet")
 	}

@@ -60,8 +60,11 @@ func (w *walk) ct(e *rules.CT) rules.VerdictKind {
 	if w.way == "" {
 		return w.maybe(e.Reg, 16, blame{"ct", "the packet's flow is not known"})
 	}
-	if !f.tracked {
+	switch {
+	case !f.tracked && !f.template:
 		return rules.Break
+	case !f.tracked && e.Key != ctZone:
+		return w.maybe(e.Reg, 16, blame{"ct", "the packet has the template of an entry, and no entry yet"})
 	}
 	if f.fresh {
 		switch e.Key {
@@ -186,12 +189,16 @@ func (w *walk) setCT(e *rules.CT) rules.VerdictKind {
 	}
 	b := w.blind(e.Reg, 4)
 	if e.Key == ctZone {
-		if !f.tracked && f.state != Untracked {
-			if b != nil {
-				return w.either(*b)
-			}
-			f.zone, f.zoneDir = binary.NativeEndian.Uint16(have), e.Dir+1
+		switch {
+		case f.tracked, f.template, f.state == Untracked:
+			return rules.Continue
+		case b != nil:
+			return w.either(*b)
+		case f.state == Invalid:
+			return w.either(blame{"ct zone", "what a packet that conntrack took for invalid is with the template of an entry is not modelled"})
 		}
+		f.zone, f.zoneDir = binary.NativeEndian.Uint16(have), e.Dir+1
+		f.template, w.changed = true, true
 		return rules.Continue
 	}
 	if !f.tracked {

@@ -164,7 +164,7 @@ func (w *walk) track() bool {
 	if w.spoiled && w.hook == rules.Prerouting && w.sysctl("net/netfilter/nf_conntrack_checksum") != "0" {
 		state = Invalid
 	}
-	f.state = state
+	f.state, f.template = state, false
 	switch state {
 	case Invalid, Untracked:
 		return true
@@ -307,7 +307,7 @@ func (w *walk) ctState() (uint32, string) {
 	case f.state != 0:
 		return f.state, ""
 	case f.template:
-		return New, "" // as xt_ct_target says of its template
+		return New, "" // as what has made the template says of it
 	case w.way == "" && w.packet.State != 0:
 		return w.packet.State, "" // one hook alone: as it was given
 	case w.way == "":
@@ -318,7 +318,7 @@ func (w *walk) ctState() (uint32, string) {
 
 // untrack keeps the packet from conntrack; without effect once it is tracked.
 func (w *walk) untrack() {
-	if !w.flow.tracked && w.flow.state != Untracked {
+	if !w.flow.tracked && !w.flow.template && w.flow.state != Untracked {
 		w.flow.state = Untracked
 		w.changed = true
 	}
