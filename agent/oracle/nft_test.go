@@ -78,7 +78,9 @@ func (g *nftTable) group() []*node {
 	case g.kind == "nat":
 		priority = pick(g.dice, -100, -100, -110, -90)
 	}
-	priority += g.Intn(3)
+	if priority += g.Intn(3); g.kind != "nat" && g.chance(2) {
+		priority = pick(g.dice, -200, -100, 100) // where conntrack and NAT stand
+	}
 	device := ""
 	if g.onDevice() {
 		device = pick(g.dice, ` device "va"`, ` device "vb"`, ` device "lo"`, ` devices = { "va", "vb" }`)

@@ -190,15 +190,16 @@ func (w *walk) setCT(e *rules.CT) rules.VerdictKind {
 	b := w.blind(e.Reg, 4)
 	if e.Key == ctZone {
 		switch {
-		case f.tracked, f.template, f.state == Untracked:
+		case f.tracked, f.template:
 			return rules.Continue
 		case b != nil:
 			return w.either(*b)
-		case f.state == Invalid:
-			return w.either(blame{"ct zone", "what a packet that conntrack took for invalid is with the template of an entry is not modelled"})
+		case f.seen:
+			return w.either(blame{"ct zone", "what a packet that conntrack has passed by is with the template of an entry is not modelled"})
 		}
 		f.zone, f.zoneDir = binary.NativeEndian.Uint16(have), e.Dir+1
 		f.template, w.changed = true, true
+		f.state = 0 // even if a rule has kept it from conntrack
 		return rules.Continue
 	}
 	if !f.tracked {

@@ -10,6 +10,7 @@ import (
 // flow is what conntrack knows of the packet's connection.
 type flow struct {
 	tracked  bool   // the packet has a conntrack entry
+	seen     bool   // conntrack has seen the packet, whatever it made of it
 	state    uint32 // as ct state gives it, once it has been tracked
 	fresh    bool   // the entry was made for this packet: its values are known
 	original tuple  // as the packet was when it was tracked
@@ -150,6 +151,7 @@ func (w *walk) gather() bool {
 // net/netfilter/nf_conntrack_core.c); false if the walk ends.
 func (w *walk) track() bool {
 	f := &w.flow
+	f.seen = true
 	if f.tracked || f.state == Untracked {
 		return true
 	}

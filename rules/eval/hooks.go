@@ -22,6 +22,12 @@ type entry struct {
 	table    *rules.Table
 	chain    *rules.Chain
 	priority int32
+	early    bool // it runs before what the kernel itself has at its priority
+}
+
+// before reports whether it runs before what the kernel itself has at a priority.
+func (e entry) before(priority int32) bool {
+	return e.priority < priority || e.priority == priority && e.early
 }
 
 // at lists the base chains of a place. Of several with the same priority the one
@@ -40,7 +46,7 @@ func (m *Machine) at(hook rules.Hook, family rules.Family) []entry {
 		}
 		for _, c := range t.Chains {
 			if c.Hook == hook {
-				list = append(list, entry{t, c, standing(c)})
+				list = append(list, entry{table: t, chain: c, priority: standing(c)})
 			}
 		}
 	}
@@ -72,56 +78,6 @@ func standing(c *rules.Chain) int32 {
 	}
 	return prioritySNAT
 }
-
-// compareNAT orders chains of type nat among themselves.
-func compareNAT(a, b *rules.Chain) int { return cmp.Compare(a.Priority, b.Priority) }
-
-// legacy puts the tables of iptables-legacy behind others at their priority.
-func legacy(e entry) int {
-	if e.table.Backend == rules.IptablesLegacy {
-		return 1
-	}
-	return 0
-}
-
-// order is what runs at a hook. Which of nftables' chains and the tables of
-// iptables-legacy at the same priority was registered first is not known: where
-// both have a say, all orders are followed.
-func (w *walk) order(family rules.Family, hook rules.Hook) []entry {
-	list := w.m.at(hook, family)
-	copied := false
-	for i := 1; i < len(list); i++ {
-		if legacy(list[i]) == 0 || idle(list[i]) {
-			continue
-		}
-		first := i
-		for first > 0 && sameRank(list[first-1], list[i]) {
-			first--
-		}
-		if !slices.ContainsFunc(list[first:i], func(e entry) bool { return !idle(e) }) {
-			continue
-		}
-		w.table, w.chain, w.rule = list[i].table, list[i].chain, nil
-		back := w.choose(i-first+1, blame{"priority", "nftables has a chain of the same priority, and which of them runs first is not known"})
-		if back == 0 {
-			continue
-		}
-		if !copied {
-			list, copied = slices.Clone(list), true
-		}
-		e := list[i]
-		copy(list[i-back+1:i+1], list[i-back:i])
-		list[i-back] = e
-	}
-	return list
-}
-
-func sameRank(a, b entry) bool {
-	return a.priority == b.priority && late(a.chain) == late(b.chain) && compareNAT(a.chain, b.chain) == 0
-}
-
-// idle reports whether a base chain lets every packet pass.
-func idle(e entry) bool { return len(e.chain.Rules) == 0 && e.chain.Policy != "drop" }
 
 // late puts NAT's chains before others at NAT's own priority.
 func late(c *rules.Chain) int {
@@ -174,13 +130,13 @@ func (w *walk) pass(hook rules.Hook) bool {
 // priority, conntrack and NAT between them. It reports whether the packet goes on.
 func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool {
 	w.hook, w.family = hook, family
-	list := w.order(family, hook)
 	duties := w.m.duties[family]
 	enters := hook == rules.Prerouting || hook == rules.Output && family != rules.Bridge
 	gathers := enters && duties.gathers && family != rules.Bridge && within.has(priorityDefrag)
 	tracks := enters && duties.tracks && within.has(priorityConntrack)
 	maps := duties.maps && hook != rules.Forward && family != rules.Bridge
 	at := natPriority(hook)
+	list := w.order(family, hook, tracks, maps)
 	defer w.take()
 	for i := 0; i < len(list) || gathers || tracks || maps; {
 		end := i == len(list)
@@ -191,7 +147,7 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 			}
 			continue
 		}
-		if tracks && (end || list[i].priority >= priorityConntrack) {
+		if tracks && (end || !list[i].before(priorityConntrack)) {
 			tracks = false
 			if family == rules.Bridge && !w.gather() {
 				return false
@@ -203,7 +159,7 @@ func (w *walk) passAs(family rules.Family, hook rules.Hook, within window) bool 
 			}
 			continue
 		}
-		if maps && (end || list[i].priority >= at) {
+		if maps && (end || !list[i].before(at)) {
 			maps = false
 			n := i
 			for n < len(list) && list[n].chain.Type == "nat" && list[n].priority == at {
