@@ -18,9 +18,18 @@ import (
 // lostInText are the rules that nft 1.0.6 prints other than the kernel has
 // them, and what becomes of them.
 var lostInText = map[string]string{
-	"ip: ip protocol tcp tcp dport 22 accept":                      lostInJSON["ip: ip protocol tcp tcp dport 22 accept"],
-	"inet: meta l4proto ipv6-icmp icmpv6 type echo-request accept": lostInJSON["inet: meta l4proto ipv6-icmp icmpv6 type echo-request accept"],
-	"bridge: vlan id { 1, 2-7 } accept":                            "a set of one, which nft reads as no set",
+	"ip: ip protocol tcp tcp dport 22 accept":                                          lostInJSON["ip: ip protocol tcp tcp dport 22 accept"],
+	"inet: meta l4proto ipv6-icmp icmpv6 type echo-request accept":                     lostInJSON["inet: meta l4proto ipv6-icmp icmpv6 type echo-request accept"],
+	"bridge: vlan id { 1, 2-7 } accept":                                                "a set of one, which nft reads as no set",
+	"ip: tcp sport != 1 tcp dport != 2 accept":                                         "differs by nft's version",
+	"bridge: ether saddr != 02:00:00:00:00:01 ether daddr != 02:00:00:00:00:02 accept": "differs by nft's version",
+}
+
+// lostInFile are the rules of which nft 1.0.6 makes something else than they say.
+var lostInFile = map[string]string{
+	"ip: tcp sport != 1 tcp dport != 2 accept":                                         "differs by nft's version",
+	"bridge: ether saddr != 02:00:00:00:00:01 ether daddr != 02:00:00:00:00:02 accept": "differs by nft's version",
+	"ip: tcp sport 1 counter tcp dport 2 accept":                                       "later versions don't count before the first is compared",
 }
 
 // What nft prints of the rules in the kernel is read as what the kernel holds,
@@ -54,8 +63,8 @@ func TestNFTTextIsTheKernels(t *testing.T) {
 				}
 			}
 		}
-		if same := compareRules(t, live, written, lines, nil); same != total {
-			t.Errorf("%d of %d rules of the file are equal", same, total)
+		if same := compareRules(t, live, written, lines, lostInFile); same+len(lostInFile) != total {
+			t.Errorf("%d of %d rules of the file are equal, %d can't be", same, total, len(lostInFile))
 		}
 
 		for _, name := range []string{"chains", "sets"} {
@@ -92,7 +101,8 @@ func printedAgain(t *testing.T) {
 	got, want := strings.Split(p.Ruleset(fromText(t, "nft list ruleset", list)), "\n"), strings.Split(list, "\n")
 	for i := range min(len(got), len(want)) {
 		// nft prints sets of bits in no order; the set of one is a range.
-		if got[i] != want[i] && !strings.Contains(want[i], "{ syn | ack, syn") && !strings.Contains(want[i], "vlan id { 1-7 }") {
+		if got[i] != want[i] && !strings.Contains(want[i], "{ syn | ack, syn") && !strings.Contains(want[i], "vlan id { 1-7 }") &&
+			!strings.Contains(got[i], "which nft this is from") {
 			t.Errorf("line %d\n nft:  %s\n ours: %s", i+1, want[i], got[i])
 		}
 	}
