@@ -44,6 +44,7 @@ func newDiagnose(s *session) *cobra.Command {
 	}
 	d.add(cmd)
 	outputs(cmd, reportForms...)
+	takesRules(cmd)
 	return cmd
 }
 
@@ -66,6 +67,11 @@ func (s *session) diagnose(cmd *cobra.Command, args []string, d diagnoseFlags) e
 	}
 	h, err := s.open()
 	if err != nil {
+		return err
+	}
+	// What this host does says nothing of other rules.
+	o.NoProbe = o.NoProbe || len(s.rulesFiles) > 0
+	if h, err = s.withRules(cmd.Context(), h); err != nil {
 		return err
 	}
 	reports, err := s.runAll(cmd.Context(), h, targets, o)

@@ -21,14 +21,16 @@ const (
 
 // options hold everywhere.
 type options struct {
-	output    string
-	netns     string
-	snapshot  string
-	timeout   time.Duration
-	noProbe   bool
-	color     string
-	verbose   bool
-	logFormat string
+	output   string
+	netns    string
+	snapshot string
+	// rulesFiles are saved rules that stand in the place of the host's own.
+	rulesFiles []string
+	timeout    time.Duration
+	noProbe    bool
+	color      string
+	verbose    bool
+	logFormat  string
 }
 
 // session is one run of the program.
@@ -44,6 +46,7 @@ func (s *session) addOptions(root *cobra.Command) {
 	f.StringVarP(&s.output, "output", "o", "text", "text, json, yaml, markdown or nagios; not every one everywhere")
 	f.StringVar(&s.netns, "netns", "", "look from within the network namespace `NAME|PID|PATH`")
 	f.StringVar(&s.snapshot, "snapshot", "", "take facts from the recording `FILE` (- is stdin) instead of this host")
+	f.StringArrayVar(&s.rulesFiles, "rules", nil, "take the firewall's rules from the saved `FILE` (- is stdin) instead of this host; may be given several times")
 	s.timeout = defaultTimeout
 	f.Var((*timeoutValue)(&s.timeout), "timeout", "how long a probe may take")
 	f.BoolVar(&s.noProbe, "no-probe", false, "predict only, send nothing")
@@ -70,7 +73,14 @@ var (
 	logFormats = []string{"console", "json"}
 )
 
-const outputsKey = "outputs"
+const (
+	outputsKey = "outputs"
+	rulesKey   = "rules"
+)
+
+// takesRules says that a command asks the firewall's rules, so that --rules can
+// give others. It comes after [outputs].
+func takesRules(cmd *cobra.Command) { cmd.Annotations[rulesKey] = "yes" }
 
 // outputs says which forms a command can write; text is always the first.
 func outputs(cmd *cobra.Command, forms ...string) {
@@ -102,7 +112,34 @@ func (s *session) check(cmd *cobra.Command) error {
 			return usage("--%s is empty", name)
 		}
 	}
+	if err := s.checkRules(cmd); err != nil {
+		return err
+	}
 	s.log = s.logger()
+	return nil
+}
+
+// checkRules validates --rules.
+func (s *session) checkRules(cmd *cobra.Command) error {
+	stdin := 0
+	for _, path := range s.rulesFiles {
+		switch path {
+		case "":
+			return usage("--rules is empty")
+		case "-":
+			stdin++
+		}
+	}
+	switch {
+	case len(s.rulesFiles) == 0:
+		return nil
+	case cmd.Annotations[rulesKey] == "":
+		return usage("--rules: %s doesn't ask the firewall's rules", cmd.CommandPath())
+	case s.netns != "":
+		return usage("--rules and --netns exclude each other: saved rules are of no namespace")
+	case stdin > 1 || stdin == 1 && s.snapshot == "-":
+		return usage("--rules -: standard input can be read once")
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ func newRoot(s *session) *cobra.Command {
 	s.addOptions(root)
 	d.add(root)
 	outputs(root, reportForms...)
+	takesRules(root)
 	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
 	return root
 }

@@ -22,15 +22,7 @@ import (
 	"github.com/portwhy/portwhy/rules/text"
 )
 
-// rulesFlag is where the rules come from: files, or else the host.
-type rulesFlag struct{ files []string }
-
-func (f *rulesFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.files, "rules", nil, "take the rules from the saved `FILE` (- is stdin) instead of the host; may be given several times")
-}
-
 func newRules(s *session) *cobra.Command {
-	var from rulesFlag
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Show the whole firewall as one page: nftables and both iptables, in the order in which packets meet them",
@@ -42,10 +34,10 @@ counters; then the chains that rules jump to, sets and objects.
 		Example:           "  sudo portwhy rules\n  portwhy rules --rules saved.rules -o json",
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return s.rules(cmd, from) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return s.rules(cmd) },
 	}
-	from.add(cmd)
 	outputs(cmd, "text", "json", "yaml")
+	takesRules(cmd)
 	cmd.AddCommand(newRulesWhy(s))
 	return cmd
 }
@@ -53,8 +45,8 @@ counters; then the chains that rules jump to, sets and objects.
 const rulesAbout = `--rules takes what these write: nft list ruleset, nft -j list ruleset, iptables-save,
 ip6tables-save, ipset save; and files for nft -f, iptables-restore, ipset restore.`
 
-func (s *session) rules(cmd *cobra.Command, from rulesFlag) error {
-	fw, facts, err := s.firewall(cmd.Context(), from)
+func (s *session) rules(cmd *cobra.Command) error {
+	fw, facts, err := s.firewall(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -76,41 +68,62 @@ func (s *session) rules(cmd *cobra.Command, from rulesFlag) error {
 
 // firewall reads the rules, from the files if there are any. The host is nil if
 // nothing of it may be asked: the rules are from files, and not of this host.
-func (s *session) firewall(ctx context.Context, from rulesFlag) (host.Firewall, host.Host, error) {
-	fw := host.Firewall{Rules: &rules.Ruleset{}}
-	if len(from.files) > 0 && s.netns != "" {
-		return fw, nil, usage("--rules and --netns exclude each other: saved rules are of no namespace")
-	}
+func (s *session) firewall(ctx context.Context) (host.Firewall, host.Host, error) {
 	var facts host.Host
-	if len(from.files) == 0 || s.snapshot != "" {
+	if len(s.rulesFiles) == 0 || s.snapshot != "" {
 		h, err := s.open()
 		if err != nil {
-			return fw, nil, err
+			return host.Firewall{}, nil, err
 		}
 		facts = h
 	}
-	if len(from.files) == 0 {
+	if len(s.rulesFiles) == 0 {
 		fw, err := facts.Firewall(ctx)
 		if err != nil {
 			return fw, nil, undetermined("%w", err)
 		}
 		return fw, facts, nil
 	}
-	stdin := 0
-	for _, path := range from.files {
-		if path == "-" {
-			if stdin++; stdin > 1 || s.snapshot == "-" {
-				return fw, nil, usage("--rules -: standard input can be read once")
-			}
-		}
+	fw, err := s.savedRules(ctx, facts)
+	return fw, facts, err
+}
+
+// savedRules reads the files of --rules.
+func (s *session) savedRules(ctx context.Context, facts host.Host) (host.Firewall, error) {
+	fw := host.Firewall{Rules: &rules.Ruleset{}}
+	for _, path := range s.rulesFiles {
 		set, err := s.readRules(ctx, path, facts)
 		if err != nil {
-			return fw, nil, err
+			return fw, err
 		}
 		fw.Rules.Merge(set)
 	}
 	ipset.NameSets(fw.Rules)
-	return fw, facts, nil
+	return fw, nil
+}
+
+// elsewhere is a host with the rules of files instead of its own.
+type elsewhere struct {
+	host.Host
+	rules host.Firewall
+}
+
+// Firewall is what the files say.
+func (e elsewhere) Firewall(context.Context) (host.Firewall, error) { return e.rules, nil }
+
+// Hooks are those of the files: they are all read.
+func (e elsewhere) Hooks(context.Context) (host.Hooks, error) { return host.Hooks{}, nil }
+
+// withRules puts the rules of --rules, if any, in the place of the host's own.
+func (s *session) withRules(ctx context.Context, h host.Host) (host.Host, error) {
+	if len(s.rulesFiles) == 0 {
+		return h, nil
+	}
+	fw, err := s.savedRules(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return elsewhere{h, fw}, nil
 }
 
 // maxRules bounds a file of rules.

@@ -17,7 +17,6 @@ import (
 )
 
 func newTrace(s *session) *cobra.Command {
-	var from rulesFlag
 	var facts, batch string
 	var packet firewall.Packet
 	cmd := &cobra.Command{
@@ -43,10 +42,9 @@ Exit status: 0 accepted, 2 dropped or rejected, 3 not known.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.trace(cmd, from, facts, batch, packet)
+			return s.trace(cmd, facts, batch, packet)
 		},
 	}
-	from.add(cmd)
 	f := cmd.Flags()
 	f.StringVar(&facts, "host", "", "with --rules: facts of the host from the recording `FILE`")
 	f.StringVar(&batch, "batch", "", "trace the packets in `FILE` (- is stdin)")
@@ -65,18 +63,19 @@ Exit status: 0 accepted, 2 dropped or rejected, 3 not known.`,
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 	outputs(cmd, "text", "json", "yaml")
+	takesRules(cmd)
 	return cmd
 }
 
-func (s *session) trace(cmd *cobra.Command, from rulesFlag, facts, batch string, packet firewall.Packet) error {
+func (s *session) trace(cmd *cobra.Command, facts, batch string, packet firewall.Packet) error {
 	ctx := cmd.Context()
 	if facts != "" {
-		if len(from.files) == 0 || s.snapshot != "" {
+		if len(s.rulesFiles) == 0 || s.snapshot != "" {
 			return usage("--host goes with --rules, and without --snapshot")
 		}
 		s.snapshot = facts
 	}
-	t, err := s.tracer(ctx, from)
+	t, err := s.tracer(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,8 +96,8 @@ func (s *session) trace(cmd *cobra.Command, from rulesFlag, facts, batch string,
 	return s.print(render.Trace(answer, render.TextOptions{Width: s.width(), Color: s.colored()}))
 }
 
-func (s *session) tracer(ctx context.Context, from rulesFlag) (*firewall.Tracer, error) {
-	fw, h, err := s.firewall(ctx, from)
+func (s *session) tracer(ctx context.Context) (*firewall.Tracer, error) {
+	fw, h, err := s.firewall(ctx)
 	if err != nil {
 		return nil, err
 	}

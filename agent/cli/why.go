@@ -11,7 +11,6 @@ import (
 )
 
 func newRulesWhy(s *session) *cobra.Command {
-	var from rulesFlag
 	cmd := &cobra.Command{
 		Use:   "why RULE|HANDLE|PORT",
 		Short: "Tell why a rule has no effect: shadowed, overruled, never reached",
@@ -23,15 +22,15 @@ as in "ip filter INPUT 3"), PORT stands for all rules about it, as in :8080.
 Exit status: 0 each rule decides, 1 one has no effect, 3 it can't be told.`,
 		Example: "  sudo portwhy rules why :8080\n  sudo portwhy rules why inet filter input handle 7\n  portwhy rules why --rules saved.rules tcp dport 22 accept",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error { return s.rulesWhy(cmd, from, strings.Join(args, " ")) },
+		RunE: func(cmd *cobra.Command, args []string) error { return s.rulesWhy(cmd, strings.Join(args, " ")) },
 	}
-	from.add(cmd)
 	outputs(cmd, "text", "json", "yaml")
+	takesRules(cmd)
 	return cmd
 }
 
-func (s *session) rulesWhy(cmd *cobra.Command, from rulesFlag, asked string) error {
-	t, err := s.tracer(cmd.Context(), from)
+func (s *session) rulesWhy(cmd *cobra.Command, asked string) error {
+	t, err := s.tracer(cmd.Context())
 	if err != nil {
 		return err
 	}
