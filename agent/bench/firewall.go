@@ -170,7 +170,7 @@ func (f *firewallBench) within(what, unit string, scale, goal float64, rate bool
 }
 
 func (f *firewallBench) rate(what string, args ...string) error {
-	return f.within(what, "M rules/s", 1e6, rulesRate/1e6, true, append([]string{"pass"}, args...)...)
+	return f.within(what, "M rules/s of CPU", 1e6, rulesRate/1e6, true, append([]string{"pass"}, args...)...)
 }
 
 func (f *firewallBench) flushNFT() error {
@@ -343,7 +343,7 @@ func (f *firewallBench) files() error {
 	if err := writeFile(path, func(w io.Writer) { saved(w, fileRules) }); err != nil {
 		return err
 	}
-	if err := f.within(fmt.Sprintf("parse %d rules of iptables-save", fileRules), "ms", 1e6, parseTime.Seconds()*1e3, false, "parse", path); err != nil {
+	if err := f.within(fmt.Sprintf("parse %d rules of iptables-save", fileRules), "ms of CPU", 1e6, parseTime.Seconds()*1e3, false, "parse", path); err != nil {
 		return err
 	}
 	for _, one := range []struct {

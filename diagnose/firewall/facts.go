@@ -15,16 +15,17 @@ import (
 const tableLocal = 255
 
 // Facts answers what rules ask of a host from what the host tells. Each list is
-// read once, when it is first asked for.
-func Facts(ctx context.Context, h host.Host) eval.Host {
-	f := &facts{ctx: ctx, host: h}
+// read once, when it is first asked for. Sets are the host's ipsets, of which
+// those that were too large to be read are asked for single entries.
+func Facts(ctx context.Context, h host.Host, sets []*rules.IPSet) eval.Host {
+	f := &facts{ctx: ctx, host: h, sets: sets}
 	f.links = sync.OnceValues(func() ([]host.Link, error) { return h.Links(ctx) })
 	f.addresses = sync.OnceValues(func() ([]host.Address, error) { return h.Addresses(ctx) })
 	f.routes = sync.OnceValues(func() ([]host.Route, error) { return h.Routes(ctx) })
 	f.rules = sync.OnceValues(func() ([]host.RouteRule, error) { return h.Rules(ctx) })
 	f.queues = sync.OnceValues(func() ([]uint16, error) { return h.PacketQueues(ctx) })
 	known := eval.Host{Route: f.route, Device: f.device, AddressType: f.addressType, Source: f.source, Sysctl: f.sysctl,
-		Listener: f.listener, Element: f.element}
+		Listener: f.listener, Element: f.element, IPSetTest: f.ipsetTest}
 	if info, err := h.Info(ctx); err == nil {
 		known.Now = info.At
 	}
@@ -34,6 +35,7 @@ func Facts(ctx context.Context, h host.Host) eval.Host {
 type facts struct {
 	ctx       context.Context
 	host      host.Host
+	sets      []*rules.IPSet
 	links     func() ([]host.Link, error)
 	addresses func() ([]host.Address, error)
 	routes    func() ([]host.Route, error)
@@ -280,4 +282,14 @@ func (f *facts) listener(queue uint16) (listens, ok bool) {
 func (f *facts) element(t *rules.Table, s *rules.Set, key []byte) (*rules.Element, bool) {
 	e, err := f.host.SetElement(f.ctx, host.SetQuery{Family: t.Family, Table: t.Name, Set: s.Name, Key: key})
 	return e, err == nil
+}
+
+func (f *facts) ipsetTest(name, entry string) (found, ok bool) {
+	for _, s := range f.sets {
+		if s.Name == name {
+			found, err := f.host.IPSetTest(f.ctx, host.IPSetQuery{Name: name, Type: s.Type, Family: s.Family, Entry: entry})
+			return found, err == nil
+		}
+	}
+	return false, false
 }

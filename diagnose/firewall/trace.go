@@ -215,11 +215,14 @@ func (t *Tracer) steps(r eval.Result) []Step {
 	for _, s := range r.Steps {
 		end := len(s.Chain.Rules)
 		if s.Rule != nil {
-			end = s.Rule.Number - 1
+			end = min(s.Rule.Number-1, end)
 		}
 		skipped := 0
-		for i := last[s.Chain]; i < min(end, len(s.Chain.Rules)); i++ {
-			rule := s.Chain.Rules[i]
+		between := s.Chain.Rules[min(last[s.Chain], end):end]
+		if len(doubtful) == 0 { // then each of them needs no look
+			skipped, between = len(between), nil
+		}
+		for _, rule := range between {
 			if !doubtful[rule] {
 				skipped++
 				continue
