@@ -15,6 +15,7 @@ type store struct {
 	exprs []rules.Expr     // of the rule that is being read
 	rules []rules.Rule
 	lists []rules.Expr
+	bytes []byte
 }
 
 // known is an expression, and the bytes that it was decoded from.
@@ -27,6 +28,7 @@ const (
 	knownSize  = 1 << 10
 	rulesBlock = 128 // rules that are allocated at once
 	exprsBlock = 8 * rulesBlock
+	bytesBlock = 32 * rulesBlock
 )
 
 func newStore() store { return store{seed: maphash.MakeSeed()} }
@@ -36,10 +38,37 @@ func newStore() store { return store{seed: maphash.MakeSeed()} }
 func (s *store) expression(b []byte) rules.Expr {
 	k := &s.known[maphash.Bytes(s.seed, b)%knownSize]
 	if k.expr == nil || !bytes.Equal(k.raw, b) {
-		own := bytes.Clone(b)
-		*k = known{own, expression(own)}
+		k.raw, k.expr = append(k.raw[:0], b...), s.own(b)
 	}
 	return k.expr
+}
+
+// own decodes an expression whose bytes don't stay.
+func (s *store) own(b []byte) rules.Expr {
+	e := expression(b)
+	switch x := e.(type) {
+	case *rules.Cmp:
+		x.Data = s.keep(x.Data)
+	case *rules.Match:
+		x.Data = s.keep(x.Data)
+	case *rules.Payload, *rules.Meta, *rules.Counter:
+	default:
+		return expression(bytes.Clone(b))
+	}
+	return e
+}
+
+// keep is a copy. Those of rules that follow each other lie together, as rules
+// are read in that order.
+func (s *store) keep(b []byte) []byte {
+	n := len(b)
+	if len(s.bytes) < n {
+		s.bytes = make([]byte, max(n, bytesBlock))
+	}
+	own := s.bytes[:n:n]
+	s.bytes = s.bytes[n:]
+	copy(own, b)
+	return own
 }
 
 // expressions reads a rule's list of NFTA_LIST_ELEM.
