@@ -128,7 +128,7 @@ func parse(path string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	set, err := files.Parse(path, b, files.Options{})
+	set, err := files.Parse(path, string(b), files.Options{})
 	if err != nil {
 		return 0, err
 	}

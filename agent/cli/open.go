@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 
@@ -61,7 +60,7 @@ var errNotPlain = errors.New("is not a plain file")
 
 // openPlain opens a regular file for reading. A FIFO is not waited for, and a
 // device or directory is refused.
-func openPlain(path string) (io.ReadCloser, error) {
+func openPlain(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, reason(err)

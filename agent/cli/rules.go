@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -138,6 +139,7 @@ func (s *session) readRules(ctx context.Context, path string, facts host.Host) (
 	if facts != nil {
 		o.Interface = indexOf(ctx, facts)
 	}
+	bound(len(data))
 	set, err := files.Parse(path, data, o)
 	if err != nil {
 		return nil, usage("--rules: %w", err)
@@ -145,22 +147,37 @@ func (s *session) readRules(ctx context.Context, path string, facts host.Host) (
 	return set, nil
 }
 
+// bound has garbage collected more often when a large file is read: what is made
+// of the file needs enough memory by itself.
+func bound(size int) {
+	const large, percent = 4 << 20, 50
+	if size > large {
+		debug.SetGCPercent(percent)
+	}
+}
+
 // readFile reads a plain file, or standard input.
-func (s *session) readFile(path string) ([]byte, error) {
+func (s *session) readFile(path string) (string, error) {
 	in := s.Stdin
+	var b strings.Builder
 	if path != "-" {
 		f, err := openPlain(path)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		defer f.Close()
 		in = f
+		if st, err := f.Stat(); err == nil && st.Size() <= maxRules {
+			b.Grow(int(st.Size()))
+		}
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxRules+1))
-	if err == nil && len(data) > maxRules {
-		err = fmt.Errorf("larger than %d MiB", maxRules>>20)
+	if _, err := io.Copy(&b, io.LimitReader(in, maxRules+1)); err != nil {
+		return "", err
 	}
-	return data, err
+	if b.Len() > maxRules {
+		return "", fmt.Errorf("larger than %d MiB", maxRules>>20)
+	}
+	return b.String(), nil
 }
 
 // include reads the files that nft's include names, which may be a pattern. One
@@ -181,7 +198,7 @@ func (s *session) include(pattern string) ([]nfttext.File, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			list = append(list, nfttext.File{Name: name, Text: string(data)})
+			list = append(list, nfttext.File{Name: name, Text: data})
 		}
 		if len(list) > 0 {
 			return list, nil

@@ -3,7 +3,6 @@
 package files
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -26,9 +25,9 @@ const (
 )
 
 // Detect tells the kind by the first line that is no comment.
-func Detect(data []byte) Kind {
-	for line := range bytes.Lines(data) {
-		line = bytes.TrimSpace(line)
+func Detect(data string) Kind {
+	for line := range strings.Lines(data) {
+		line = strings.TrimSpace(line)
 		switch {
 		case len(line) == 0 || line[0] == '#':
 			continue
@@ -36,7 +35,7 @@ func Detect(data []byte) Kind {
 			return NFTJSON
 		case line[0] == '*' || line[0] == ':' || line[0] == '-':
 			return IPTablesSave
-		case isIPSet(string(line)):
+		case isIPSet(line):
 			return IPSetSave
 		}
 		return NFTText
@@ -65,12 +64,12 @@ var things = map[string]bool{"table": true, "chain": true, "rule": true, "set": 
 type Options = nfttext.Options
 
 // Parse reads a file; name is for its errors, which are [rules.SyntaxError].
-func Parse(name string, data []byte, o Options) (*rules.Ruleset, error) {
+func Parse(name, data string, o Options) (*rules.Ruleset, error) {
 	switch Detect(data) {
 	case Empty:
 		return &rules.Ruleset{}, nil
 	case NFTJSON:
-		return nftjson.Parse(name, bytes.NewReader(data), o.Options)
+		return nftjson.Parse(name, strings.NewReader(data), o.Options)
 	case IPTablesSave:
 		return xtables.Parse(name, data, 0)
 	case IPSetSave:
@@ -80,5 +79,5 @@ func Parse(name string, data []byte, o Options) (*rules.Ruleset, error) {
 		}
 		return &rules.Ruleset{IPSets: sets}, nil
 	}
-	return nfttext.Parse(name, string(data), o)
+	return nfttext.Parse(name, data, o)
 }

@@ -26,7 +26,7 @@ var samples = map[string]Kind{
 
 func TestDetect(t *testing.T) {
 	for text, want := range samples {
-		if got := Detect([]byte(text)); got != want {
+		if got := Detect(text); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
@@ -41,7 +41,7 @@ func TestErrors(t *testing.T) {
 		"table ip t {\n chain c { bogus }\n}\n":                  "f:2:",
 		"{\"nftables\": [\n{\"bogus\": 1}]}":                     "f:2:",
 	} {
-		if _, err := Parse("f", []byte(text), Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := Parse("f", text, Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s…", text, err, want)
 		}
 	}
@@ -49,9 +49,9 @@ func TestErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for text := range samples {
-		f.Add([]byte(text))
+		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data string) {
 		set, err := Parse("f", data, Options{})
 		if (set == nil) == (err == nil) {
 			t.Errorf("%q: %v and %v", data, set, err)

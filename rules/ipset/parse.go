@@ -5,6 +5,7 @@ package ipset
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,11 +38,11 @@ func nameSet(list string) map[string]bool {
 // Parse reads the text of `ipset save`, or what else `ipset restore` takes of
 // the commands create, add, del, flush, destroy, rename and swap. Errors are
 // [rules.SyntaxError].
-func Parse(file string, text []byte) ([]*rules.IPSet, error) {
+func Parse[T string | []byte](file string, text T) ([]*rules.IPSet, error) {
 	p := &parser{file: file, sets: map[string]*rules.IPSet{}}
-	for rest := string(text); rest != ""; {
+	for p.rest = string(text); p.rest != ""; {
 		p.line++
-		p.source, rest, _ = strings.Cut(rest, "\n")
+		p.source, p.rest, _ = strings.Cut(p.rest, "\n")
 		p.source = strings.TrimRight(p.source, " \t\r")
 		if err := p.command(); err != nil {
 			return nil, err
@@ -55,6 +56,7 @@ type parser struct {
 	file   string
 	line   int
 	source string
+	rest   string // of the text, behind the line
 	words  []word
 	list   []*rules.IPSet
 	sets   map[string]*rules.IPSet
@@ -266,6 +268,16 @@ func setOption(m *map[string]string, name, value string) {
 	(*m)[name] = value
 }
 
+// run counts the lines to come that begin alike: a file has the entries of a set
+// one after the other, and so many that room for them is made once.
+func (p *parser) run(prefix string) int {
+	n := 0
+	for rest := p.rest; strings.HasPrefix(rest, prefix); n++ {
+		_, rest, _ = strings.Cut(rest, "\n")
+	}
+	return n
+}
+
 func (p *parser) element(set *rules.IPSet, add, exist bool) error {
 	w := p.words
 	if len(w) < 3 {
@@ -297,6 +309,9 @@ func (p *parser) element(set *rules.IPSet, add, exist bool) error {
 		}
 	}
 	if add {
+		if len(set.Elements) == cap(set.Elements) {
+			set.Elements = slices.Grow(set.Elements, 1+p.run(p.source[:w[2].column-1]))
+		}
 		set.Elements = append(set.Elements, el)
 		return nil
 	}

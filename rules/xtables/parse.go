@@ -20,7 +20,7 @@ const (
 	// nameMax is the length of a chain's name (XT_EXTENSION_MAXNAMELEN - 1).
 	nameMax = 28
 	// knownMax bounds how many extensions are remembered.
-	knownMax = 4096
+	knownMax = 1 << 16 // as many as there are ports
 )
 
 // Parse reads the text of iptables-save or ip6tables-save, with or without
@@ -31,7 +31,7 @@ const (
 //
 // A table starts empty, with built-in chains that accept. Errors are
 // [rules.SyntaxError].
-func Parse(file string, text []byte, family rules.Family) (*rules.Ruleset, error) {
+func Parse[T string | []byte](file string, text T, family rules.Family) (*rules.Ruleset, error) {
 	p := &parser{file: file, text: string(text), family: family, found: family, backend: rules.IptablesLegacy, set: &rules.Ruleset{}}
 	if family != 0 && family != rules.IP && family != rules.IP6 {
 		return nil, fmt.Errorf("read %s: iptables has no family %s", file, family)
