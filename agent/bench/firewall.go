@@ -209,15 +209,18 @@ func (f *firewallBench) legacy() error {
 	return f.load([]string{"iptables-legacy-restore"}, func(w io.Writer) { saved(w, 0) })
 }
 
+// listed writes rules of nftables, as nft lists them.
+func listed(w io.Writer, n int) {
+	fmt.Fprint(w, "table inet f {\n\tchain c {\n\t\ttype filter hook input priority filter; policy accept;\n")
+	for i := range n {
+		fmt.Fprintf(w, "\t\tip saddr 10.%d.%d.%d tcp dport %d counter packets 0 bytes 0 accept\n", i>>16&0xff, i>>8&0xff, i&0xff, 1+i%60000)
+	}
+	fmt.Fprint(w, "\t}\n}\n")
+}
+
 func (f *firewallBench) native() error {
 	f.title("nftables: %d rules of family inet in one chain, each with a counter", manyRules)
-	if err := f.load([]string{"nft", "-f", "-"}, func(w io.Writer) {
-		fmt.Fprint(w, "table inet f {\n chain c {\n type filter hook input priority 0\n")
-		for i := range manyRules {
-			fmt.Fprintf(w, "  ip saddr 10.%d.%d.%d tcp dport %d counter accept\n", i>>16&0xff, i>>8&0xff, i&0xff, 1+i%60000)
-		}
-		fmt.Fprint(w, " }\n}\n")
-	}); err != nil {
+	if err := f.load([]string{"nft", "-f", "-"}, func(w io.Writer) { listed(w, manyRules) }); err != nil {
 		return err
 	}
 	if err := f.counted(manyRules); err != nil {
@@ -289,15 +292,19 @@ func (f *firewallBench) chains() error {
 	return f.flushNFT()
 }
 
+func addresses(w io.Writer, from, to int) {
+	for i := from; i < to; i++ {
+		fmt.Fprintf(w, "10.%d.%d.%d, ", i>>16&0xff, i>>8&0xff, i&0xff)
+	}
+}
+
 func (f *firewallBench) set() error {
 	f.title("nftables: a set of %d addresses", manyElements)
 	if err := f.load([]string{"nft", "-f", "-"}, func(w io.Writer) {
 		fmt.Fprint(w, "table ip f {\n set s { type ipv4_addr; size 2000000; }\n chain c {\n type filter hook input priority 0\n ip saddr @s drop\n }\n}\n")
 		for i := 0; i < manyElements; i += 1000 {
 			fmt.Fprint(w, "add element ip f s { ")
-			for j := i; j < i+1000; j++ {
-				fmt.Fprintf(w, "10.%d.%d.%d, ", j>>16, j>>8&0xff, j&0xff)
-			}
+			addresses(w, i, i+1000)
 			fmt.Fprint(w, "}\n")
 		}
 	}); err != nil {
@@ -333,52 +340,4 @@ func savedSet(w io.Writer, n int) {
 	for i := range n {
 		fmt.Fprintf(w, "add s 10.%d.%d.%d\n", i>>16&0xff, i>>8&0xff, i&0xff)
 	}
-}
-
-// files measures how saved rules are read: how long it takes, and how much
-// memory the command needs for a large file.
-func (f *firewallBench) files() error {
-	f.title("saved rules")
-	path := filepath.Join(f.dir, "saved")
-	if err := writeFile(path, func(w io.Writer) { saved(w, fileRules) }); err != nil {
-		return err
-	}
-	if err := f.within(fmt.Sprintf("parse %d rules of iptables-save", fileRules), "ms of CPU", 1e6, parseTime.Seconds()*1e3, false, "parse", path); err != nil {
-		return err
-	}
-	for _, one := range []struct {
-		what  string
-		write func(w io.Writer, n int)
-		each  int // bytes
-	}{
-		{"iptables-save", saved, 68}, {"ipset save", savedSet, 18},
-	} {
-		if err := writeFile(path, func(w io.Writer) { one.write(w, largeFile/one.each) }); err != nil {
-			return err
-		}
-		if err := f.memory(one.what, path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// memory measures the peak of reading a file as a multiple of its size.
-func (f *firewallBench) memory(what, path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	c, err := measure(f.child("parse", path))
-	if err != nil {
-		return err
-	}
-	times := float64(c.peak<<10) / float64(info.Size())
-	state := "met"
-	if times > fileFactor {
-		state, f.met = "MISSED", false
-	}
-	fmt.Fprintf(f.out, "read %d MB of %s\t%s\t%s\t\t\t\t\t%d MB\t%.2f of its size ≤ %d %s\n", info.Size()>>20, what,
-		millis(c.wall), millis(c.cpu), c.peak>>10, times, fileFactor, state)
-	return nil
 }
