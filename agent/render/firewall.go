@@ -1,9 +1,11 @@
 package render
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -57,12 +59,12 @@ func Firewall(p *firewall.Page, o TextOptions) []byte {
 		w.line("No rules: neither nftables nor iptables has a table here.")
 	}
 	w.unseen(p)
-	return []byte(w.out.String())
+	return w.out.Bytes()
 }
 
 type firewallPage struct {
 	color colors
-	out   strings.Builder
+	out   bytes.Buffer
 }
 
 func (w *firewallPage) line(s string) {
@@ -109,26 +111,30 @@ func (w *firewallPage) chain(c placed) {
 }
 
 func (w *firewallPage) rule(r *firewall.PageRule) {
-	name := fmt.Sprintf("rule %d", r.Number)
+	// There may be very many of them, so that this is not formatted.
+	name := "rule " + strconv.Itoa(r.Number)
 	if r.Handle != nil {
-		name = fmt.Sprintf("handle %d", *r.Handle)
+		name = "handle " + strconv.FormatUint(*r.Handle, 10)
 	}
-	s := "            " + w.color.dim(pad(name, 11)) + " " + Cut(r.Text, maxRule)
+	w.out.WriteString("            ")
+	w.out.WriteString(w.color.dim(pad(name, 11)))
+	w.out.WriteByte(' ')
+	w.out.WriteString(Cut(r.Text, maxRule))
 	// The text of nft has the counters in it.
 	if r.Packets != nil && !strings.Contains(r.Text, "counter packets ") {
-		s += w.counters(r.Packets, r.Bytes)
+		w.out.WriteString(w.counters(r.Packets, r.Bytes))
 	}
 	if len(r.Opaque) > 0 {
-		s += w.color.dim(Escape("  (not understood: " + strings.Join(r.Opaque, ", ") + ")"))
+		w.out.WriteString(w.color.dim(Escape("  (not understood: " + strings.Join(r.Opaque, ", ") + ")")))
 	}
-	w.line(s)
+	w.out.WriteByte('\n')
 }
 
 func (w *firewallPage) counters(packets, bytes *uint64) string {
 	if packets == nil || bytes == nil {
 		return ""
 	}
-	return w.color.dim(fmt.Sprintf("  [%d packets, %d bytes]", *packets, *bytes))
+	return w.color.dim("  [" + strconv.FormatUint(*packets, 10) + " packets, " + strconv.FormatUint(*bytes, 10) + " bytes]")
 }
 
 func (w *firewallPage) sets(p *firewall.Page) {

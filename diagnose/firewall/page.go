@@ -167,9 +167,9 @@ func (p *Page) table(t *rules.Table) Table {
 		d.Chains = append(d.Chains, p.chain(t, c))
 	}
 	for _, s := range t.Sets {
-		p.expressions(nil, s.Exprs)
+		p.expressions(noRule, s.Exprs)
 		for i := range s.Elements {
-			p.expressions(nil, s.Elements[i].Exprs)
+			p.expressions(noRule, s.Elements[i].Exprs)
 		}
 		if !s.Anonymous {
 			d.Sets = append(d.Sets, describeSet(s))
@@ -179,7 +179,7 @@ func (p *Page) table(t *rules.Table) Table {
 		name := "object"
 		if o.Expr != nil {
 			name = o.Expr.Name()
-			p.expressions(nil, rules.Exprs{o.Expr})
+			p.expressions(noRule, rules.Exprs{o.Expr})
 		}
 		d.Objects = append(d.Objects, Object{o.Name, handle(o.Handle), name})
 	}
@@ -188,6 +188,9 @@ func (p *Page) table(t *rules.Table) Table {
 	}
 	return d
 }
+
+// noRule is the rule of what is in none.
+func noRule() *Rule { return nil }
 
 // all is the list, never nil.
 func all(list []string) []string {
@@ -208,28 +211,31 @@ func (p *Page) chain(t *rules.Table, c *rules.Chain) Chain {
 		}
 	}
 	for _, r := range c.Rules {
-		rule := PageRule{Handle: handle(r.Handle), Number: r.Number, Text: r.Text, Comment: r.Comment, File: r.File, Line: r.Line}
-		if r.Counted {
-			packets, bytes := r.Packets, r.Bytes
-			rule.Packets, rule.Bytes = &packets, &bytes
+		rule := PageRule{Number: r.Number, Text: r.Text, Comment: r.Comment, File: r.File, Line: r.Line}
+		if r.Handle != 0 {
+			rule.Handle = &r.Handle
 		}
-		at := &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &rule.Number, Text: r.Text, File: r.File, Line: r.Line}
-		rule.Opaque = p.expressions(at, r.Exprs)
+		if r.Counted {
+			rule.Packets, rule.Bytes = &r.Packets, &r.Bytes
+		}
+		rule.Opaque = p.expressions(func() *Rule {
+			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: r.Line}
+		}, r.Exprs)
 		d.Rules = append(d.Rules, rule)
 	}
 	return d
 }
 
 // expressions notes what is not understood, and returns its names.
-func (p *Page) expressions(at *Rule, exprs []rules.Expr) []string {
+func (p *Page) expressions(in func() *Rule, exprs []rules.Expr) []string {
 	names := []string{}
 	for _, e := range exprs {
 		switch x := e.(type) {
 		case *rules.Opaque:
 			names = append(names, x.Kind)
-			p.Opaque = append(p.Opaque, Opaque{at, x.Kind, x.Why})
+			p.Opaque = append(p.Opaque, Opaque{in(), x.Kind, x.Why})
 		case *rules.Dynset:
-			names = append(names, p.expressions(at, x.Exprs)...)
+			names = append(names, p.expressions(in, x.Exprs)...)
 		}
 	}
 	return names
