@@ -57,6 +57,7 @@ type decoder struct {
 	entries  []entry
 	chains   map[int]string // name of the chain whose first rule is at an offset
 	names    map[string]string
+	ext      string // name of the last extension
 	verdicts map[rules.Verdict]rules.Expr
 	last     *rules.IPTables
 	exprs    []rules.Expr
@@ -225,7 +226,7 @@ func (d *decoder) userChains() ([]span, error) {
 // errorName is the name in a target ERROR (struct xt_error_target).
 func (d *decoder) errorName(e entry) (string, bool) {
 	target := d.blob[e.target:e.end]
-	if cString(target[2:2+nameSize]) != "ERROR" {
+	if target[2] != 'E' || cString(target[2:2+nameSize]) != "ERROR" {
 		return "", false
 	}
 	return cString(target[headSize:min(len(target), headSize+nameSize+1)]), true
@@ -304,6 +305,10 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 // extension reads struct xt_entry_match or xt_entry_target.
 func (d *decoder) extension(b []byte) (name string, revision uint8, data []byte) {
 	raw := b[2 : 2+nameSize]
+	// Most often it is the same as in the rule before.
+	if n := len(d.ext); n > 0 && n < nameSize && raw[n] == 0 && string(raw[:n]) == d.ext {
+		return d.ext, b[headSize-1], b[headSize:len(b):len(b)]
+	}
 	if i := bytes.IndexByte(raw, 0); i >= 0 {
 		raw = raw[:i]
 	}
@@ -312,6 +317,7 @@ func (d *decoder) extension(b []byte) (name string, revision uint8, data []byte)
 		name = string(raw)
 		d.names[name] = name
 	}
+	d.ext = name
 	return name, b[headSize-1], b[headSize:len(b):len(b)]
 }
 
