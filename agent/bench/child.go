@@ -107,7 +107,7 @@ func trace(ctx context.Context, h host.Host, source, want string) (float64, erro
 		if err != nil {
 			return err
 		}
-		return expect(firewall.NewTracer(f.Rules, firewall.Facts(ctx, h, f.Rules.IPSets), &text.Printer{}, ""), source, want)
+		return expect(firewall.NewTracer(f.Rules, firewall.Facts(ctx, h), &text.Printer{}, ""), source, want)
 	})
 	return float64(d), err
 }

@@ -107,7 +107,7 @@ func (s *session) tracer(ctx context.Context) (*firewall.Tracer, error) {
 	}
 	var known eval.Host
 	if h != nil {
-		known = firewall.Facts(ctx, h, fw.Rules.IPSets)
+		known = firewall.Facts(ctx, h)
 	}
 	return firewall.NewTracer(fw.Rules, known, printerFor(ctx, h), s.build().Version), nil
 }

@@ -62,7 +62,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 		p.Unknown(host.Limit{What: "what the firewall does", Why: "the packet's source is not known", Needs: "a route"})
 		return nil
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host, fw.Rules.IPSets), printer(p), "")
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), printer(p), "")
 	look, err := tracer.LookFrom(packet, clientPorts(p))
 	if err != nil {
 		return err

@@ -15,10 +15,9 @@ import (
 const tableLocal = 255
 
 // Facts answers what rules ask of a host from what the host tells. Each list is
-// read once, when it is first asked for. Sets are the host's ipsets, of which
-// those that were too large to be read are asked for single entries.
-func Facts(ctx context.Context, h host.Host, sets []*rules.IPSet) eval.Host {
-	f := &facts{ctx: ctx, host: h, sets: sets}
+// read once, when it is first asked for.
+func Facts(ctx context.Context, h host.Host) eval.Host {
+	f := &facts{ctx: ctx, host: h}
 	f.links = sync.OnceValues(func() ([]host.Link, error) { return h.Links(ctx) })
 	f.addresses = sync.OnceValues(func() ([]host.Address, error) { return h.Addresses(ctx) })
 	f.routes = sync.OnceValues(func() ([]host.Route, error) { return h.Routes(ctx) })
@@ -35,7 +34,6 @@ func Facts(ctx context.Context, h host.Host, sets []*rules.IPSet) eval.Host {
 type facts struct {
 	ctx       context.Context
 	host      host.Host
-	sets      []*rules.IPSet
 	links     func() ([]host.Link, error)
 	addresses func() ([]host.Address, error)
 	routes    func() ([]host.Route, error)
@@ -284,12 +282,7 @@ func (f *facts) element(t *rules.Table, s *rules.Set, key []byte) (*rules.Elemen
 	return e, err == nil
 }
 
-func (f *facts) ipsetTest(name, entry string) (found, ok bool) {
-	for _, s := range f.sets {
-		if s.Name == name {
-			found, err := f.host.IPSetTest(f.ctx, host.IPSetQuery{Name: name, Type: s.Type, Family: s.Family, Entry: entry})
-			return found, err == nil
-		}
-	}
-	return false, false
+func (f *facts) ipsetTest(s *rules.IPSet, entry string) (found, ok bool) {
+	found, err := f.host.IPSetTest(f.ctx, host.IPSetQuery{Name: s.Name, Type: s.Type, Family: s.Family, Entry: entry})
+	return found, err == nil
 }

@@ -62,7 +62,7 @@ func here(t *testing.T, f func(*linux.Host)) {
 
 func TestFacts(t *testing.T) {
 	here(t, func(h *linux.Host) {
-		facts := firewall.Facts(context.Background(), h, nil)
+		facts := firewall.Facts(context.Background(), h)
 		for _, c := range []struct {
 			address, device string
 			only            bool
@@ -118,7 +118,7 @@ func TestRoutingDecides(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		tracer := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h, fw.Rules.IPSets), &text.Printer{}, "")
+		tracer := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "")
 		for _, c := range []struct{ src, dst, iif, want string }{
 			{"10.0.0.9", "10.0.0.5:80", "", "in va  accept passes"},
 			{"10.0.0.5", "10.0.0.6:80", "", "local  lo accept passes"},

@@ -180,7 +180,7 @@ func TestTraps(t *testing.T) {
 			}
 			src, dst := netip.MustParseAddr(c.src), netip.MustParseAddrPort(c.dst)
 			packet := firewall.Packet{Proto: "udp", Src: netip.AddrPortFrom(src, sourcePort).String(), Dst: c.dst}
-			trace, err := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h, fw.Rules.IPSets), &text.Printer{}, "").Trace(packet)
+			trace, err := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "").Trace(packet)
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
 				return

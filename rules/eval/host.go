@@ -30,7 +30,7 @@ type Host struct {
 	// with ok if it has none for the key.
 	Element func(t *rules.Table, s *rules.Set, key []byte) (found *rules.Element, ok bool)
 	// IPSetTest asks whether an ipset whose elements are not known has an entry.
-	IPSetTest func(name, entry string) (found, ok bool)
+	IPSetTest func(s *rules.IPSet, entry string) (found, ok bool)
 	// Socket finds the local socket that a packet belongs to.
 	Socket func(p *Packet) (found *Socket, ok bool)
 	// Now is the time that rules on time of day are asked for; zero: not known.

@@ -68,7 +68,7 @@ type Answer struct {
 type Sets struct {
 	// Test asks whether a set whose entries are not known has one (ipset test);
 	// nil if nobody can be asked.
-	Test func(set, entry string) (found, ok bool)
+	Test func(set *rules.IPSet, entry string) (found, ok bool)
 
 	names   map[string]*index
 	numbers map[uint16]*index
@@ -141,7 +141,7 @@ func (s *Sets) askHost(x *index, q Question, m *member) Answer {
 	if q.ReturnNomatch && slices.Contains(x.kind.dims, dimNet) || q.Counters && x.counters || s.Test == nil {
 		return Answer{Why: why}
 	}
-	found, ok := s.Test(x.set.Name, x.kind.format(m))
+	found, ok := s.Test(x.set, x.kind.format(m))
 	switch {
 	case !ok:
 		return Answer{Why: why}

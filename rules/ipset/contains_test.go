@@ -103,8 +103,8 @@ func TestUnknownSet(t *testing.T) {
 		t.Errorf("nobody to ask: %+v", a)
 	}
 	asked := ""
-	s.Test = func(set, entry string) (bool, bool) {
-		asked = set + " " + entry
+	s.Test = func(set *rules.IPSet, entry string) (bool, bool) {
+		asked = set.Name + " " + entry
 		return true, true
 	}
 	if a := s.ContainsIndex(7, q, packet(rules.IP)); a != (Answer{Found: true}) || asked != "a 10.1.2.3,tcp:5" {
