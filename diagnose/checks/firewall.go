@@ -83,6 +83,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 			p.Unknown(host.Limit{What: "which rule stops the packet", Why: f.Firewall.Unknown, Needs: "reading the rules: portwhy rules"})
 			return nil
 		}
+		led(f, look.There)
 		p.Stop(blockedBy(f, tracer, look.There))
 	default:
 		undecided(p, look.There)
@@ -140,10 +141,7 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 // judgeAccepted: the first packet gets through; where to, and does the answer?
 func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Look) {
 	f := p.Flow
-	if to, changed := look.There.Rewritten(); changed {
-		f.Firewall.Destination = to
-		f.Firewall.Away = f.Local && look.There.Packet.Way != "in" && look.There.Packet.Way != "local"
-		f.Firewall.By = mapper(look.There)
+	if to, changed := led(f, look.There); changed {
 		p.Rewrite("%s (%s) leads %s to %s", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to)
 	} else if look.There.Packet.Dst == nil {
 		f.Firewall.Unknown = "NAT rewrites the destination to what can't be told"
@@ -168,6 +166,15 @@ func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Loo
 	default:
 		undecided(p, back)
 	}
+}
+
+// led notes where NAT leads the flow, if it does.
+func led(f *diagnose.Flow, t *firewall.Trace) (to netip.AddrPort, changed bool) {
+	if to, changed = t.Rewritten(); changed {
+		f.Firewall.Destination, f.Firewall.By = to, mapper(t)
+		f.Firewall.Away = f.Local && t.Packet.Way != "in" && t.Packet.Way != "local"
+	}
+	return to, changed
 }
 
 // undecided leaves the verdict open, with the reasons.

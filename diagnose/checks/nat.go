@@ -7,6 +7,7 @@ import (
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 )
 
@@ -68,4 +69,52 @@ func outside(p *diagnose.Pass) (netip.Prefix, string) {
 		}
 	}
 	return netip.Prefix{}, ""
+}
+
+// followAway follows a flow that NAT leads to another host: to a container's
+// namespace here, as far as that can be entered.
+func followAway(p *diagnose.Pass) error {
+	f := p.Flow
+	to := f.Firewall.Destination
+	found := false
+	var failed error
+	inNamespaces(p, func(ns host.Namespace, h host.Host) bool {
+		addresses, err := h.Addresses(p.Ctx)
+		if err != nil || ownAddress(addresses, to.Addr()) == nil {
+			return true
+		}
+		found = true
+		failed = arriveIn(p, ns, h)
+		return false
+	})
+	if !found {
+		p.Skip("NAT leads it to %s, which is no address of this host or of a namespace that can be entered", to)
+	}
+	return failed
+}
+
+// arriveIn sees what becomes of the flow in the namespace that has its address.
+func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
+	f := p.Flow
+	to := f.Firewall.Destination
+	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
+	if err != nil {
+		return err
+	}
+	if best := lookup(socks, to.Addr(), ""); best != nil {
+		c, who := socketCulprit(p, *best)
+		p.Serve(c)
+		p.OK("NAT leads it to %s in %s, where %s listens on %s", to, namespaceName(ns), who, socketAddress(*best))
+		return nil
+	}
+	c := deadTarget(f)
+	c.Title = fmt.Sprintf("%s (%s) leads %s to %s in %s, where nothing listens.", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to, namespaceName(ns))
+	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)})
+	for _, s := range socks {
+		_, who := socketCulprit(p, s)
+		c.Evidence = append(c.Evidence, socketEvidence(s))
+		c.Title = fmt.Sprintf("%s (%s) leads %s to %s in %s, where %s listens on %s only.", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to, namespaceName(ns), who, socketAddress(s))
+	}
+	p.Stop(c)
+	return nil
 }

@@ -26,8 +26,7 @@ func runSocket(p *diagnose.Pass) error {
 		return nil
 	}
 	if f.Firewall != nil && f.Firewall.Away {
-		p.Skip("NAT leads it to %s, which is not this host", f.Firewall.Destination)
-		return nil
+		return followAway(p)
 	}
 	to := f.Reached()
 	all, err := p.Host.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
