@@ -268,13 +268,13 @@ func packetDiffers(r *eval.Result, o *outcome) string {
 
 // checksums are where a packet's checksums stand.
 func checksums(d []byte) []int {
-	header, proto := 40, d[6]
-	if d[0]>>4 == 6 && (proto == 0 || proto == 60) {
-		header, proto = 48, d[40]
+	header, proto := transportAt(d), d[6]
+	if header == 48 {
+		proto = d[40]
 	}
 	var all []int
 	if d[0]>>4 == 4 {
-		header, proto = int(d[0]&15)*4, d[9]
+		proto = d[9]
 		all = append(all, 10)
 	}
 	if proto == protoSCTP {

@@ -267,6 +267,21 @@ func (s *flowSocket) answered(p *packet) (bool, error) {
 	return err == nil, err
 }
 
+// has tells whether conntrack knows a packet for one of a flow's first direction,
+// or for an answer.
+func (s *flowSocket) has(p *packet, answer bool) (bool, error) {
+	const get, attributeReply = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1, 2
+	tuple := tupleOf(p)
+	if answer {
+		tuple[2] = attributeReply // instead of CTA_TUPLE_ORIG
+	}
+	err := request(s.fd, get, byte(p.family()), tuple)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // tupleOf is CTA_TUPLE_ORIG of a packet.
 func tupleOf(p *packet) []byte {
 	const nested = unix.NLA_F_NESTED

@@ -35,9 +35,9 @@ var (
 type tally struct {
 	sync.Mutex
 	pairs, unknown, doubted, accepted, answered, rulesets, refused, steps int
+	odd, later, answers                                                   int
 	failures                                                              int
 	reasons                                                               map[string]int
-	failed                                                                map[string]int
 }
 
 func TestOracle(t *testing.T) {
@@ -45,7 +45,7 @@ func TestOracle(t *testing.T) {
 		t.Skip("needs root to make network namespaces")
 	}
 	start := time.Now()
-	all := &tally{reasons: map[string]int{}, failed: map[string]int{}}
+	all := &tally{reasons: map[string]int{}}
 	var group sync.WaitGroup
 	next := make(chan int64)
 	done := make(chan struct{})
@@ -185,6 +185,14 @@ func (all *tally) add(pairs []pair) (failed *pair) {
 		p := &pairs[i]
 		all.pairs++
 		all.steps += len(p.outcome.events)
+		switch {
+		case p.packet.answer:
+			all.answers++
+		case p.packet.state != 0:
+			all.later++
+		case p.packet.odd != "":
+			all.odd++
+		}
 		if len(p.outcome.arrivals) > 0 {
 			all.accepted++
 		}
@@ -210,8 +218,8 @@ func (all *tally) add(pairs []pair) (failed *pair) {
 }
 
 func (all *tally) report(t *testing.T, took time.Duration) {
-	t.Logf("%d pairs of %d rulesets (%d refused by their tools) in %v: %.0f/s; %d came out, %d were answered, %d steps; %d with doubts, %d unknown (%.2f %%)",
-		all.pairs, all.rulesets, all.refused, took.Round(time.Millisecond), float64(all.pairs)/took.Seconds(), all.accepted, all.answered, all.steps, all.doubted,
+	t.Logf("%d pairs of %d rulesets (%d refused by their tools) in %v: %.0f/s; %d came out, %d were rejected with an answer, %d steps; %d later packets of a flow, %d answers, %d oddly made; %d with doubts, %d unknown (%.2f %%)",
+		all.pairs, all.rulesets, all.refused, took.Round(time.Millisecond), float64(all.pairs)/took.Seconds(), all.accepted, all.answered, all.steps, all.later, all.answers, all.odd, all.doubted,
 		all.unknown, 100*float64(all.unknown)/float64(max(1, all.pairs)))
 	var lines []string
 	for why, n := range all.reasons {

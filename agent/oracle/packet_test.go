@@ -28,8 +28,10 @@ type packet struct {
 	payload      int
 	options      bool // of TCP: MSS, window scale, timestamps allowed
 	mark         uint32
-	state        uint32 // of a flow that exists; 0 for a first packet
-	odd          string // what is odd about it, of the words below
+	state        uint32  // of a flow that exists; 0 for a first packet
+	odd          string  // what is odd about it, of the words below
+	answer       bool    // not this is meant but the answer to it, wherever it came out
+	first        *packet // that it answers
 }
 
 // What may be odd about a packet.
@@ -78,8 +80,8 @@ func (p *packet) device() string {
 
 // String is what the files of testdata have of a packet, in parse's words.
 func (p *packet) String() string {
-	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d state=%d odd=%s",
-		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark, p.state, p.odd)
+	return fmt.Sprintf("way=%s peer=%d src=%s dst=%s proto=%d sport=%d dport=%d flags=%d ttl=%d tos=%d payload=%d options=%t mark=%d state=%d answer=%t odd=%s",
+		p.way, p.peer, p.src, p.dst, p.proto, p.sport, p.dport, p.flags, p.ttl, p.tos, p.payload, p.options, p.mark, p.state, p.answer, p.odd)
 }
 
 func parsePacket(line string) (*packet, error) {
@@ -94,6 +96,8 @@ func parsePacket(line string) (*packet, error) {
 			p.src, err = netip.ParseAddr(value)
 		case "dst":
 			p.dst, err = netip.ParseAddr(value)
+		case "answer":
+			p.answer, err = value == "true", nil
 		case "odd":
 			p.odd, err = value, nil
 		case "options":
@@ -269,6 +273,9 @@ func link(peer int, dst netip.Addr) []byte {
 // model is the packet for the evaluator.
 func (p *packet) model(w *world) *eval.Packet {
 	m := &eval.Packet{Family: p.family(), Data: p.bytes(), Mark: p.mark, State: p.state}
+	if p.first != nil {
+		m.First = p.first.model(w)
+	}
 	if in := p.device(); in != "" {
 		m.In, m.InIndex, m.Link = in, w.indexes[in], link(p.peer, p.dst)
 		return m

@@ -115,7 +115,12 @@ func (d dice) packet(id, sport uint16) *packet {
 	}
 	if d.chance(12) {
 		d.oddity(p)
-	} else if d.chance(8) {
+	} else if d.chance(6) {
+		p.answer = true
+		if p.proto == protoTCP {
+			p.flags = pick[uint8](d, flagSYN, flagACK)
+		}
+	} else if d.chance(6) {
 		p.state = eval.Established
 		if p.proto == protoTCP {
 			p.flags = flagACK // which conntrack takes up in the middle

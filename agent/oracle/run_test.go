@@ -15,6 +15,7 @@ import (
 // pair is a packet with what was predicted for it and what happened.
 type pair struct {
 	packet  *packet
+	sent    *packet // the packet itself, or the answer to it
 	result  eval.Result
 	outcome outcome
 	skipped bool // there is no connection that it could belong to
@@ -138,9 +139,19 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 	pairs := make([]pair, len(packets))
 	byID := make(map[uint16]*outcome, len(packets))
 	for i, p := range packets {
-		pairs[i].packet = p
+		pairs[i].packet, pairs[i].sent = p, p
 		byID[p.id] = &pairs[i].outcome
-		if p.state == eval.Established {
+		if p.answer {
+			back, err := w.answer(p, byID)
+			if err != nil {
+				return nil, fmt.Errorf("have %s answered: %w", p, err)
+			}
+			pairs[i].outcome = outcome{}
+			if pairs[i].skipped = back == nil; back == nil {
+				continue
+			}
+			pairs[i].sent = back
+		} else if p.state == eval.Established {
 			known, err := w.establish(p, byID)
 			if err != nil {
 				return nil, fmt.Errorf("establish the connection of %s: %w", p, err)
@@ -150,7 +161,7 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 				continue
 			}
 		}
-		refused, err := w.wire.send(p)
+		refused, err := w.wire.send(pairs[i].sent)
 		if err != nil {
 			return nil, fmt.Errorf("send %s: %w", p, err)
 		}
@@ -212,7 +223,7 @@ func (w *world) establish(p *packet, byID map[uint16]*outcome) (bool, error) {
 func (w *world) predict(set *rules.Ruleset, pairs []pair) {
 	machine := eval.Compile(set, w.facts)
 	for i := range pairs {
-		p := pairs[i].packet
+		p := pairs[i].sent
 		pairs[i].result = machine.Trace(p.way, p.model(w))
 	}
 }

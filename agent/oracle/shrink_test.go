@@ -77,7 +77,7 @@ func shrinkPacket(p *packet, fails func() bool) (smaller bool) {
 		func(p *packet) { p.dport = 5000 },
 		func(p *packet) { p.sport = 40000 },
 		func(p *packet) {
-			if p.proto == protoTCP && p.state == 0 {
+			if p.proto == protoTCP && p.state == 0 && !p.answer {
 				p.flags = flagSYN
 			}
 		},

@@ -256,12 +256,25 @@ func silentSocket(p *eval.Packet) (*eval.Socket, bool) {
 	port, ok := p.Port(true)
 	proto, known := p.Protocol()
 	switch {
+	case len(p.Data) < transportAt(p.Data)+8:
+		return nil, true // it looks for no socket of a header that is cut off
 	case !known || !ok && (proto == protoTCP || proto == protoUDP):
 		return nil, false
 	case ok && slices.Contains(silentPorts, port):
 		return &eval.Socket{Wildcard: true}, true
 	}
 	return nil, true
+}
+
+// transportAt is where the transport header of a packet of ours stands.
+func transportAt(d []byte) int {
+	switch {
+	case d[0]>>4 == 4:
+		return int(d[0]&15) * 4
+	case d[6] == 0 || d[6] == 60:
+		return 48
+	}
+	return 40
 }
 
 // source is the address that masquerading takes.

@@ -81,6 +81,14 @@ func (w *walk) ct(e *rules.CT) rules.VerdictKind {
 			return w.ctTuple(e)
 		}
 	}
+	if f.answers {
+		switch e.Key {
+		case ctDirection:
+			return w.load8(e.Reg, 1)
+		case ctSrc, ctDst, ctSport, ctDport, ctSrc4, ctDst4, ctSrc6, ctDst6:
+			return w.ctTuple(e)
+		}
+	}
 	told := blame{"ct", "the kernel's table of connections tells it, and it is not read"}
 	switch e.Key {
 	case ctMark:
@@ -159,7 +167,9 @@ func (w *walk) ctTuple(e *rules.CT) rules.VerdictKind {
 		if len(p.hidden) > 0 {
 			return w.hide(e.Reg, 16, p.hidden[0].blame)
 		}
-		t = p.tuple().answer()
+		if t = p.tuple(); !w.flow.answers {
+			t = t.answer()
+		}
 	}
 	var data []byte
 	switch e.Key {

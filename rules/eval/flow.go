@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 // flow is what conntrack knows of the packet's connection.
 type flow struct {
 	tracked  bool   // the packet has a conntrack entry
+	answers  bool   // the packet goes in the other direction than the flow's first
 	seen     bool   // conntrack has seen the packet, whatever it made of it
 	state    uint32 // as ct state gives it, once it has been tracked
 	fresh    bool   // the entry was made for this packet: its values are known
@@ -173,11 +175,35 @@ func (w *walk) track() bool {
 	}
 	w.enter()
 	f.fresh = state == New
+	if p.First != nil && !f.fresh {
+		if !f.original.same(w.given.tuple()) {
+			return w.giveUp("ct", "a rule has changed the packet before conntrack, and what flow it then belongs to is not known")
+		}
+		f.answered(p.First.tuple())
+	}
 	f.labelsKnown = f.fresh
 	if !f.fresh {
 		f.markUnknown = &blame{"ct", "the flow's mark is not known"}
 	}
 	return true
+}
+
+func (t tuple) same(o tuple) bool {
+	return t.protocol == o.protocol && bytes.Equal(t.src, o.src) && bytes.Equal(t.dst, o.dst) && bytes.Equal(t.sport, o.sport) && bytes.Equal(t.dport, o.dport)
+}
+
+// answered takes the flow for one whose first packet was first and of which this
+// packet, which conntrack knows as it is, is an answer: what differs is NAT's work.
+func (f *flow) answered(first tuple) {
+	reply := f.original
+	expected := first.answer()
+	f.answers, f.original = true, first
+	f.source.nat = !bytes.Equal(reply.dst, expected.dst) || !bytes.Equal(reply.dport, expected.dport)
+	f.destination.nat = !bytes.Equal(reply.src, expected.src) || !bytes.Equal(reply.sport, expected.sport)
+	if first.protocol == protocolICMP || first.protocol == protocolICMP6 {
+		// The identifier is of either side, and type and code are not mapped.
+		f.source.nat = !bytes.Equal(reply.dst, expected.dst) || !bytes.Equal(reply.sport, expected.sport)
+	}
 }
 
 // enter takes the packet into conntrack's table as it is.

@@ -49,6 +49,9 @@ func (w *walk) nat(chains []entry) bool {
 	if !f.tracked {
 		return true
 	}
+	if f.answers {
+		return w.unmap()
+	}
 	side := w.side()
 	if side.set {
 		// Mapped where the packet came from. Every hook changes it anew, as rules
@@ -80,6 +83,36 @@ func (w *walk) nat(chains []entry) bool {
 		return w.reroute("it is routed anew after NAT has changed its destination")
 	}
 	return true
+}
+
+// unmap takes NAT's work back from an answer: where destinations are changed it
+// goes to whom the flow came from, where sources are changed it comes from whom
+// the flow went to (nf_nat_packet).
+func (w *walk) unmap() bool {
+	f, p := &w.flow, &w.packet
+	destination := natPriority(w.hook) == priorityDNAT
+	side, address, port := f.source.nat, f.original.src, f.original.sport
+	if !destination {
+		side, address, port = f.destination.nat, f.original.dst, f.original.dport
+	}
+	if !side {
+		return true
+	}
+	if proto := f.original.protocol; proto == protocolICMP || proto == protocolICMP6 {
+		port = f.original.sport
+	}
+	before := p.Address(true)
+	if from, _, ok := p.addressSpan(destination); ok {
+		p.rewrite(from, address)
+	}
+	if at, ok := p.mappedPort(destination); ok {
+		p.rewrite(at, port)
+	}
+	if p.Address(true) == before {
+		return true
+	}
+	f.unrouted = w.hook == rules.Prerouting
+	return w.hook != rules.Output || w.reroute("it is routed anew after NAT has changed its destination")
 }
 
 // inherit gives a flow that exists the mapping that its first packet would get

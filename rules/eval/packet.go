@@ -30,6 +30,9 @@ type Packet struct {
 	// flow that exists is taken to go in the direction of the flow's first, which
 	// the rules mapped as they would now.
 	State uint32
+	// First is the first packet of the flow, as it came, if this one answers it; nil
+	// for one that goes in the flow's first direction.
+	First *Packet
 	// UID and GID are the sending process's, if HasOwner.
 	UID, GID uint32
 	HasOwner bool
