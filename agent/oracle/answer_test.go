@@ -42,7 +42,7 @@ func answerTo(p *packet, a arrival) *packet {
 		return nil
 	case a.where != host && (back.src.IsLoopback() || back.dst.IsLoopback()):
 		return nil // none such comes by a device
-	case a.where == host && p.device() != "":
+	case a.where == host && p.device() != "" && !local(back.dst):
 		back.way, back.peer = eval.Out, 0
 	case a.where == host:
 		back.way, back.peer = eval.Through, 0
@@ -52,6 +52,16 @@ func answerTo(p *packet, a arrival) *packet {
 		back.way = eval.In
 	}
 	return back
+}
+
+// local reports whether an address is the host's.
+func local(a netip.Addr) bool {
+	for v := range own {
+		if slices.Contains(own[v], a.String()) || slices.Contains(loops[v], a.String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // known reports whether an address is one of those that are somebody's.

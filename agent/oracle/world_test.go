@@ -201,8 +201,8 @@ func command(input string, args ...string) error {
 	return nil
 }
 
-// local are the host's addresses, by device.
-var local = map[string][]string{
+// addresses are the host's addresses, by device.
+var addresses = map[string][]string{
 	"lo": {"127.0.0.1/8", "10.9.0.1/32", "::1/128"},
 	"va": {"10.1.0.1/24", "10.1.0.101/24", "fd01::1/64"},
 	"vb": {"10.2.0.1/24", "10.2.0.101/24", "fd02::1/64"},
@@ -212,7 +212,7 @@ var local = map[string][]string{
 func hostFacts(indexes map[string]uint32) eval.Host {
 	devices := map[string]eval.Device{}
 	own := map[netip.Addr]string{}
-	for name, list := range local {
+	for name, list := range addresses {
 		d := eval.Device{Index: indexes[name], Type: 1, MTU: 1500, Kind: "veth"}
 		switch name {
 		case "lo":
@@ -281,9 +281,9 @@ func transportAt(d []byte) int {
 func source(device string, to netip.Addr) netip.Addr {
 	switch {
 	case device != "lo" && to.Is4():
-		return netip.MustParsePrefix(local[device][0]).Addr()
+		return netip.MustParsePrefix(addresses[device][0]).Addr()
 	case device != "lo":
-		return netip.MustParsePrefix(local[device][2]).Addr()
+		return netip.MustParsePrefix(addresses[device][2]).Addr()
 	case to.Is4():
 		return netip.MustParseAddr("10.9.0.1")
 	}

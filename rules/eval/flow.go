@@ -168,6 +168,7 @@ func (w *walk) track() bool {
 	if w.spoiled && w.hook == rules.Prerouting && w.sysctl("net/netfilter/nf_conntrack_checksum") != "0" {
 		state = Invalid
 	}
+	zoned := f.template
 	f.state, f.template = state, false
 	switch state {
 	case Invalid, Untracked:
@@ -176,7 +177,7 @@ func (w *walk) track() bool {
 	w.enter()
 	f.fresh = state == New
 	if p.First != nil && !f.fresh {
-		if !f.original.same(w.given.tuple()) {
+		if zoned || !f.original.same(w.given.tuple()) {
 			return w.giveUp("ct", "a rule has changed the packet before conntrack, and what flow it then belongs to is not known")
 		}
 		f.answered(p.First.tuple())
