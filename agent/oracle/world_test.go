@@ -303,8 +303,8 @@ var (
 
 func route(q eval.Query, isLocal func(netip.Addr) bool) eval.Route {
 	switch {
-	case q.In != "" && q.In != "lo" && q.Dst.Is4() && (q.Dst.IsLoopback() || q.Src.IsValid() && isLocal(q.Src)):
-		return eval.Route{} // martian; IPv6 looks before the rules only
+	case q.In != "" && q.In != "lo" && (q.Dst.IsLoopback() || q.Dst.Is4() && q.Src.IsValid() && isLocal(q.Src)):
+		return eval.Route{} // martian
 	case isLocal(q.Dst):
 		return eval.Route{Type: eval.Local, Out: "lo"}
 	}
