@@ -44,6 +44,11 @@ func TestOracle(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make network namespaces")
 	}
+	for _, program := range append([]string{"nft", "ip", "ipset"}, tools...) {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("needs", program)
+		}
+	}
 	start := time.Now()
 	all := &tally{reasons: map[string]int{}}
 	var group sync.WaitGroup

@@ -52,10 +52,8 @@ type world struct {
 // thread, which is left in the host's namespace and on one processor: there,
 // what is sent has been dealt with in the order in which it was sent.
 func newWorld(cpu int) (*world, error) {
-	var one unix.CPUSet
-	one.Set(cpu)
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return nil, fmt.Errorf("stay on processor %d: %w", cpu, err)
+	if err := stay(cpu); err != nil {
+		return nil, fmt.Errorf("stay on one processor: %w", err)
 	}
 	var spaces [peers + 1]*os.File // the neighbours, then the host
 	for i := range spaces {
@@ -94,6 +92,23 @@ func newWorld(cpu int) (*world, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// stay keeps the thread on one of the processors that it may use.
+func stay(n int) error {
+	var may, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		return err
+	}
+	for cpu := 0; ; cpu = (cpu + 1) % 1024 {
+		if !may.IsSet(cpu) {
+			continue
+		}
+		if n--; n < 0 {
+			one.Set(cpu)
+			return unix.SchedSetaffinity(0, &one)
+		}
+	}
 }
 
 // close ends what was open; the namespaces end with the thread.
