@@ -45,7 +45,7 @@ func Trace(t *firewall.Trace, o TextOptions) []byte {
 		}
 		w.line(Cut(s, maxRule))
 	}
-	return []byte(w.out.String())
+	return w.out.Bytes()
 }
 
 func (w *firewallPage) step(t *firewall.Trace, s *firewall.Step) {

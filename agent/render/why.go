@@ -25,5 +25,5 @@ func Why(doc *firewall.Whys, o TextOptions) []byte {
 			w.line("  " + w.color.dim("tried "+Cut(why.Packet, maxRule)+": "+why.Verdict))
 		}
 	}
-	return []byte(w.out.String())
+	return w.out.Bytes()
 }
