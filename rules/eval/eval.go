@@ -64,9 +64,9 @@ type Result struct {
 	// Reject is what answers, for the verdict Reject.
 	Reject *rules.Reject
 	// Packet is the packet as it was at the end, after NAT and with its marks; Out
-	// is empty if the ways differ.
+	// is empty if the ways differ, and if it isn't known.
 	Packet *Packet
-	// Way is the way that it took, empty if the ways differ.
+	// Way is the way that it took, empty if the ways differ or it isn't known.
 	Way Way
 	// State is the packet's conntrack state at the end: a bit of NF_CT_STATE_*, 0
 	// where conntrack has not seen it, and on different ways [Mixed].
@@ -123,6 +123,9 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 		w := walk{m: m, packet: p.copy(), given: p, choices: choices, verdict: Accept}
 		run(&w)
 		w.packet.unmarked = w.markUnknown != nil
+		if w.outUnknown != nil && !w.arrived {
+			w.packet.Out, w.packet.OutIndex, w.way = "", 0, ""
+		}
 		if way == 0 {
 			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state}
 		} else {

@@ -317,7 +317,12 @@ func (w *walk) reroute(why string) bool {
 	}
 	route, ok := w.route("", "")
 	if !ok {
-		w.turned = &turn{blame: &blame{"route", why}, out: w.packet.Out, index: w.packet.OutIndex, way: w.way}
+		now := turn{out: w.packet.Out, index: w.packet.OutIndex, way: w.way}
+		if w.turned != nil {
+			now = *w.turned
+		}
+		now.blame = &blame{"route", why}
+		w.turned = &now
 		return true
 	}
 	switch route.Type {
