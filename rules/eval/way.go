@@ -317,12 +317,7 @@ func (w *walk) reroute(why string) bool {
 	}
 	route, ok := w.route("", "")
 	if !ok {
-		now := turn{out: w.packet.Out, index: w.packet.OutIndex, way: w.way}
-		if w.turned != nil {
-			now = *w.turned
-		}
-		now.blame = &blame{"route", why}
-		w.turned = &now
+		w.turned = w.someTurn(blame{"route", why})
 		return true
 	}
 	switch route.Type {
@@ -334,6 +329,29 @@ func (w *walk) reroute(why string) bool {
 		return w.lose()
 	}
 	return true
+}
+
+// someTurn is a routing decision that isn't known. That a packet is for this host
+// is known by its destination alone; if it isn't, both ways are followed.
+func (w *walk) someTurn(b blame) *turn {
+	now := turn{out: w.packet.Out, index: w.packet.OutIndex, way: w.way}
+	if w.turned != nil {
+		now = *w.turned
+	}
+	now.blame = &b
+	to := w.packet.Address(true)
+	if ask := w.m.host.AddressType; ask != nil && to.IsValid() {
+		if kind, ok := ask(to, "", false); ok {
+			if now.way = Out; kind == Local {
+				return &turn{out: "lo", index: w.deviceIndex("lo"), way: Through}
+			}
+			return &now
+		}
+	}
+	if now.way = Out; w.choose(2, b) == 1 {
+		return &turn{out: "lo", index: w.deviceIndex("lo"), way: Through}
+	}
+	return &now
 }
 
 // take goes where a new routing decision leads.
