@@ -3,8 +3,12 @@
 package linux
 
 import (
+	"context"
+	"flag"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +80,106 @@ func TestNFTTextIsTheKernels(t *testing.T) {
 			live, _ := fromBoth(t, string(b))
 			compareTables(t, live, fromText(t, name, string(run(t, "", "nft", "-a", "list", "ruleset"))))
 			printedAgain(t)
+		}
+	})
+}
+
+var (
+	textSeed  = flag.Uint64("text-seed", 1, "seed of the random rules that are read as text")
+	textRules = flag.Int("text-rules", 150, "how many of them")
+)
+
+// Rules put together at random from the words of the printer's tests: those that
+// nft takes are read from their text as what it loaded.
+func TestNFTTextRandom(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft")
+	}
+	r := rand.New(rand.NewPCG(*textSeed, 0))
+	inOwnNamespace(t, func() {
+		file, lines := corpus(t)
+		tables, _, _ := strings.Cut(file, "add rule")
+		file = tables
+		run(t, tables, "nft", "-f", "-")
+		var chains []string
+		var pool [][]string
+		for chain, list := range lines {
+			chains = append(chains, chain)
+			for _, l := range list {
+				if _, rule, _ := strings.Cut(l, ": "); lostInFile[l] == "" {
+					pool = append(pool, strings.Fields(rule))
+				}
+			}
+		}
+		slices.Sort(chains)
+		slices.SortFunc(pool, slices.Compare)
+		taken, refused := map[string][]string{}, 0
+		for range *textRules {
+			var words []string
+			for range 1 + r.IntN(3) {
+				x := pool[r.IntN(len(pool))]
+				if last := x[len(x)-1]; len(x) > 1 && (last == "accept" || last == "drop") {
+					x = x[:len(x)-1]
+				}
+				words = append(words, x...)
+			}
+			if r.IntN(4) == 0 {
+				x := pool[r.IntN(len(pool))]
+				words[r.IntN(len(words))] = x[r.IntN(len(x))]
+			}
+			chain, rule := chains[r.IntN(len(chains))], strings.Join(words, " ")
+			line := "add rule " + strings.Replace(chain, " ", " t ", 1) + " " + rule + "\n"
+			c := exec.Command("nft", "-f", "-")
+			c.Stdin = strings.NewReader(line)
+			if c.Run() != nil {
+				continue
+			}
+			// nft takes some words that mean nothing: a protocol as a flag of TCP.
+			if _, err := nfttext.Parse("rule", tables+line, nfttext.Options{}); err != nil {
+				t.Logf("%s%v", line, err)
+				refused++
+				line, rule = "add rule "+strings.Replace(chain, " ", " t ", 1)+" continue\n", ""
+			}
+			file += line
+			taken[chain] = append(taken[chain], rule)
+		}
+		h, err := Open(Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		live, err := h.ReadNFT(context.Background())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		same, unsure := 0, 0
+		if refused > *textRules/100 {
+			t.Errorf("%d of %d rules are refused", refused, *textRules)
+		}
+		for i, b := range fromText(t, "file", file).Tables {
+			a := live.Tables[i]
+			for _, c := range a.Chains {
+				for n, rule := range taken[a.Family.String()+" "+c.Name] {
+					if rule == "" {
+						continue
+					}
+					c.Rules[n].Handle = 0
+					x, y := describe(a, c.Rules[n]), describe(b, b.Chain(c.Name).Rules[n])
+					switch {
+					case x == y:
+						same++
+					case strings.Contains(y, "Why="):
+						unsure++
+					default:
+						t.Errorf("%s: %s\n kernel %s\n read   %s", a.Family, rule, x, y)
+					}
+				}
+			}
+		}
+		t.Logf("%d rules are equal, %d are not told by their text", same, unsure)
+		if same < *textRules/3 || unsure > same/20 {
+			t.Errorf("%d rules are equal, %d are not told by their text", same, unsure)
 		}
 	})
 }

@@ -23,6 +23,9 @@ func (r *rule) constant(e syntax.Expr) *node {
 		return n
 	case *syntax.Number:
 		r.typed(n)
+		if stringType(n.typ) { // of a device that is called 53
+			return r.name(n, strconv.FormatUint(e.Value, 10))
+		}
 		n.n = r.number(n, e.Value)
 	case *syntax.Text:
 		r.typed(n)
@@ -55,9 +58,6 @@ func (r *rule) number(n *node, v uint64) num {
 		return small(v)
 	case words.IPv6Addr, words.EtherAddr, words.LLAddr:
 		r.failf(n.pos, "an address was expected, not a number")
-	}
-	if stringType(n.typ) {
-		r.failf(n.pos, "a name was expected, not a number")
 	}
 	return small(v)
 }
