@@ -185,7 +185,8 @@ func (c *netlinkConn) exchange(ctx context.Context, kind, flags uint16, body []b
 
 // each asks for a whole table and gives each of its messages, whose bytes are
 // there only during the call, to take. It reports whether the table changed
-// meanwhile: then what was given may lack or repeat entries.
+// meanwhile: then what was given may lack or repeat entries. If take says
+// errEnough it ends at once, and the connection is of no more use.
 func (c *netlinkConn) each(ctx context.Context, kind uint16, body []byte, take func(reply) error) (interrupted bool, err error) {
 	if err := c.send(ctx, kind, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, body); err != nil {
 		return false, err
@@ -201,9 +202,11 @@ func (c *netlinkConn) each(ctx context.Context, kind uint16, body []byte, take f
 			return false, err
 		}
 		interrupted = interrupted || part.interrupted
-		// The rest is received in any case: the kernel gives no other list before.
+		// The rest is received in any other case: the kernel gives no other list before.
 		for i := 0; i < len(part.replies) && failed == nil; i++ {
-			failed = take(part.replies[i])
+			if failed = take(part.replies[i]); failed == errEnough {
+				return interrupted, failed
+			}
 		}
 		if part.done {
 			return interrupted, cmp.Or(part.refusal(), failed)

@@ -30,7 +30,7 @@ func (h *Host) ReadNFT(ctx context.Context) (*rules.Ruleset, error) {
 		return nil, fmt.Errorf("read the rules of nftables: %w", err)
 	}
 	defer c.close()
-	set, err := c.nftRuleset(ctx)
+	set, err := c.nftRuleset(ctx, func() (*netlinkConn, error) { return h.netlink(unix.NETLINK_NETFILTER) })
 	if err != nil {
 		return nil, fmt.Errorf("read the rules of nftables: %w", err)
 	}
@@ -39,7 +39,8 @@ func (h *Host) ReadNFT(ctx context.Context) (*rules.Ruleset, error) {
 
 // nftRuleset reads all tables. The lists are separate requests, so they fit
 // together only if the generation of the rules is the same before and after.
-func (c *netlinkConn) nftRuleset(ctx context.Context) (*rules.Ruleset, error) {
+// Open makes another connection.
+func (c *netlinkConn) nftRuleset(ctx context.Context, open func() (*netlinkConn, error)) (*rules.Ruleset, error) {
 	for range dumpTries {
 		before, err := c.nftGeneration(ctx)
 		if err == unix.EINVAL {
@@ -48,7 +49,7 @@ func (c *netlinkConn) nftRuleset(ctx context.Context) (*rules.Ruleset, error) {
 		if err != nil {
 			return nil, err
 		}
-		set, readErr := c.nftTables(ctx)
+		set, readErr := c.nftTables(ctx, open)
 		after, err := c.nftGeneration(ctx)
 		if err != nil {
 			return nil, err
@@ -82,7 +83,7 @@ func (c *netlinkConn) nftGeneration(ctx context.Context) (uint32, error) {
 // nfgen is a struct nfgenmsg.
 func nfgen(family rules.Family) []byte { return []byte{byte(family), 0, 0, 0} }
 
-func (c *netlinkConn) nftTables(ctx context.Context) (*rules.Ruleset, error) {
+func (c *netlinkConn) nftTables(ctx context.Context, open func() (*netlinkConn, error)) (*rules.Ruleset, error) {
 	d := nft.NewDecoder()
 	for _, kind := range []uint16{nft.GetTable, nft.GetChain, nft.GetRule, nft.GetSet, nft.GetObject, nft.GetFlowtable} {
 		err := c.nftList(ctx, d, kind, nfgen(unix.NFPROTO_UNSPEC))
@@ -98,11 +99,9 @@ func (c *netlinkConn) nftTables(ctx context.Context) (*rules.Ruleset, error) {
 			if large(s) {
 				continue
 			}
-			request := append(nfgen(t.Family), nft.ElementsRequest(t.Name, s.Name)...)
-			if err := c.nftList(ctx, d, nft.GetElements, request); err != nil {
+			if err := c.nftElements(ctx, d, t, s, open); err != nil {
 				return nil, fmt.Errorf("set %s: %w", s.Name, err)
 			}
-			s.Known = true
 		}
 	}
 	return d.Ruleset(), nil
@@ -117,17 +116,52 @@ func large(s *rules.Set) bool {
 	return s.Size > nftListMax
 }
 
+// errEnough says that a list is longer than is wanted.
+var errEnough = errors.New("too many elements")
+
+// nftElements lists a set's elements. Where the kernel doesn't say how many there
+// are, the list is broken off when they are too many: that of a million takes a
+// long time. A list that is broken off takes its connection with it.
+func (c *netlinkConn) nftElements(ctx context.Context, d *nft.Decoder, t *rules.Table, s *rules.Set, open func() (*netlinkConn, error)) error {
+	if s.Count < 0 {
+		own, err := open()
+		if err != nil {
+			return err
+		}
+		defer own.close()
+		c = own
+	}
+	request := append(nfgen(t.Family), nft.ElementsRequest(t.Name, s.Name)...)
+	interrupted, err := c.each(ctx, nft.Subsystem<<8|nft.GetElements, request, func(r reply) error {
+		if len(s.Elements) > nftListMax {
+			return errEnough
+		}
+		return nftMessage(d, r)
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		s.Elements = nil
+		return nil
+	case interrupted:
+		return errTableChanged
+	}
+	s.Known = err == nil
+	return err
+}
+
 // nftList hands the answers to a request to the decoder. The error is
 // errTableChanged if the kernel says that the rules changed meanwhile.
 func (c *netlinkConn) nftList(ctx context.Context, d *nft.Decoder, kind uint16, request []byte) error {
-	interrupted, err := c.each(ctx, nft.Subsystem<<8|kind, request, func(r reply) error {
-		if r.kind>>8 != nft.Subsystem || len(r.data) < nfgenSize {
-			return fmt.Errorf("%w: of kind %#x with %d bytes", errMalformed, r.kind, len(r.data))
-		}
-		return d.Message(uint8(r.kind), r.data[0], r.data[nfgenSize:])
-	})
+	interrupted, err := c.each(ctx, nft.Subsystem<<8|kind, request, func(r reply) error { return nftMessage(d, r) })
 	if interrupted {
 		return errTableChanged
 	}
 	return err
+}
+
+func nftMessage(d *nft.Decoder, r reply) error {
+	if r.kind>>8 != nft.Subsystem || len(r.data) < nfgenSize {
+		return fmt.Errorf("%w: of kind %#x with %d bytes", errMalformed, r.kind, len(r.data))
+	}
+	return d.Message(uint8(r.kind), r.data[0], r.data[nfgenSize:])
 }

@@ -4,10 +4,15 @@ package linux
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/nft"
 )
 
 const nftText = `
@@ -71,6 +76,56 @@ func TestReadNFT(t *testing.T) {
 		side := f.Chain("side")
 		if side == nil || len(side.Rules) != 1 || !side.Rules[0].Counted || side.Rules[0].Packets != 3 || side.Rules[0].Bytes != 4 {
 			t.Errorf("chain %+v", side)
+		}
+	})
+}
+
+// Of kernels that don't count the elements of a set a large one is not listed
+// either, and what comes after it is.
+func TestUncountedSets(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft")
+	}
+	inOwnNamespace(t, func() {
+		var text strings.Builder
+		text.WriteString("table ip t {\n set large { type ipv4_addr; elements = {")
+		for i := range nftListMax + 2000 {
+			fmt.Fprintf(&text, "10.%d.%d.%d,", i>>16, i>>8&255, i&255)
+		}
+		text.WriteString("}; }\n set small { type ipv4_addr; elements = { 10.0.0.1 }; }\n}\n")
+		run(t, text.String(), "nft", "-f", "-")
+		h, ctx := openHost(t), context.Background()
+		set, err := h.ReadNFT(ctx)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if s := set.Tables[0].Set("large"); s.Known || s.Elements != nil {
+			t.Errorf("%d elements were listed", len(s.Elements))
+		}
+		open := func() (*netlinkConn, error) { return h.netlink(unix.NETLINK_NETFILTER) }
+		c, err := open()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.close()
+		d := nft.NewDecoder()
+		for _, kind := range []uint16{nft.GetTable, nft.GetSet} {
+			if err := c.nftList(ctx, d, kind, nfgen(unix.NFPROTO_UNSPEC)); err != nil {
+				t.Error(err)
+			}
+		}
+		table := d.Tables()[0]
+		for name, known := range map[string]bool{"large": false, "small": true} {
+			s := table.Set(name)
+			s.Count = -1
+			if err := c.nftElements(ctx, d, table, s, open); err != nil || s.Known != known || known != (len(s.Elements) > 0) {
+				t.Errorf("%s: %d elements, known: %v, %v", name, len(s.Elements), s.Known, err)
+			}
+		}
+		if _, err := c.nftGeneration(ctx); err != nil {
+			t.Error(err)
 		}
 	})
 }
