@@ -37,7 +37,7 @@ unit: ## all tests but the lab
 lab: ## real faults in network namespaces, diagnosed
 	CGO_ENABLED=0 $(RUN_TESTS) -count=1 -timeout 20m ./agent/lab -run TestLab
 
-bench: ## speed beside ss, lsof and fuser, as ratios
+bench: ## speed beside ss, lsof, nft, iptables and ipset, as ratios
 	$(GO) run ./agent/bench
 
 fuzz: ## each fuzz target for FUZZTIME

@@ -43,6 +43,8 @@ func child(ctx context.Context, args []string) error {
 		v, err = pass(ctx, h, args[1])
 	case args[0] == "trace" && len(args) == 3:
 		v, err = trace(ctx, h, args[1], args[2])
+	case args[0] == "ask" && len(args) == 3:
+		v, err = ask(ctx, h, args[1], args[2])
 	case args[0] == "parse" && len(args) == 2:
 		v, err = parse(args[1])
 	default:
@@ -109,6 +111,18 @@ func trace(ctx context.Context, h host.Host, source, want string) (float64, erro
 		}
 		return expect(firewall.NewTracer(f.Rules, firewall.Facts(ctx, h), &text.Printer{}, ""), source, want)
 	})
+	return float64(d), err
+}
+
+// ask asks rules that were read before about one packet, and returns how many
+// nanoseconds that takes.
+func ask(ctx context.Context, h host.Host, source, want string) (float64, error) {
+	f, err := h.Firewall(ctx)
+	if err != nil {
+		return 0, err
+	}
+	t := firewall.NewTracer(f.Rules, firewall.Facts(ctx, h), &text.Printer{}, "")
+	d, err := times(wallTime, func() error { return expect(t, source, want) })
 	return float64(d), err
 }
 
