@@ -328,6 +328,10 @@ type IPTables struct {
 	Flags, Inv                 uint8
 }
 
+// ARPTables is the head of a rule of arptables-legacy: struct arpt_arp of
+// linux/netfilter_arp/arp_tables.h, as the kernel has it.
+type ARPTables struct{ Data []byte }
+
 // Match is a match of iptables, Data its kernel structure (struct xt_tcp, …),
 // filled up to a multiple of 8 bytes as the kernel keeps it (XT_ALIGN). What the
 // kernel keeps for itself in it (pointers) is zero. Sets are the names of the
@@ -400,6 +404,7 @@ func (*XFRM) Name() string        { return "xfrm" }
 func (*Tunnel) Name() string      { return "tunnel" }
 func (*Inner) Name() string       { return "inner" }
 func (*IPTables) Name() string    { return "iptables" }
+func (*ARPTables) Name() string   { return "arptables" }
 func (*Match) Name() string       { return "match" }
 func (*Target) Name() string      { return "target" }
 func (o *Opaque) Name() string    { return o.Kind }

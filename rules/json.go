@@ -19,7 +19,7 @@ func kinds() []Expr {
 		&Immediate{}, &Payload{}, &Cmp{}, &Range{}, &Bitwise{}, &Byteorder{}, &Meta{}, &CT{}, &Lookup{}, &Dynset{}, &Exthdr{}, &Fib{}, &RT{},
 		&Socket{}, &OSF{}, &Hash{}, &Numgen{}, &Limit{}, &Quota{}, &ConnLimit{}, &Last{}, &Counter{}, &Log{}, &Notrack{}, &Reject{}, &NAT{},
 		&Masq{}, &Redir{}, &TProxy{}, &Synproxy{}, &QueueTo{}, &Dup{}, &Fwd{}, &FlowOffload{}, &ObjRef{}, &XFRM{}, &Tunnel{}, &IPTables{},
-		&Match{}, &Target{}, &Inner{}, &Helper{}, &Timeout{}, &Expectation{}, &Secmark{}, &TunnelKey{}, &Opaque{Kind: opaqueName},
+		&ARPTables{}, &Match{}, &Target{}, &Inner{}, &Helper{}, &Timeout{}, &Expectation{}, &Secmark{}, &TunnelKey{}, &Opaque{Kind: opaqueName},
 	}
 }
 

@@ -133,6 +133,9 @@ func (f *facts) device(name string) (eval.Device, bool) {
 			continue
 		}
 		d := eval.Device{Index: uint32(l.Index), Type: l.Type, Group: l.Group, Kind: l.Kind, Master: names[l.Master], MTU: uint32(max(l.MTU, 0)), MAC: hardware(l.MAC)}
+		if l.Kind != "veth" { // whose other end is no device below it
+			d.Parent = names[l.Parent]
+		}
 		for _, a := range addresses {
 			if a.Device == name {
 				d.Addresses = append(d.Addresses, a.Prefix)

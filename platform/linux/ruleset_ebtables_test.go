@@ -11,11 +11,12 @@ import (
 	"github.com/portwhy/portwhy/rules/eval"
 )
 
-// tool runs commands; false if the tool or the kernel doesn't know them.
-func tool(t *testing.T, commands string) bool {
+// tool runs commands of a tool, or each of its own; false if the tool or the
+// kernel doesn't know them.
+func tool(t *testing.T, name, commands string) bool {
 	t.Helper()
 	for command := range strings.SplitSeq(commands, ";") {
-		words := strings.Fields(command)
+		words := strings.Fields(name + " " + command)
 		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
 			t.Logf("not compared: %s: %v %s", command, err, out)
 			return false
@@ -68,7 +69,7 @@ func TestToolsOfBridgesAndARP(t *testing.T) {
 			{eval.In, "iptables-nft -A INPUT -i br0 -m physdev ! --physdev-is-in -j DROP", false},
 		} {
 			run(t, "flush ruleset", "nft", "-f", "-")
-			if !tool(t, c.command) {
+			if !tool(t, "", c.command) {
 				continue
 			}
 			h, err := Open(Options{})

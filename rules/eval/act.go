@@ -50,6 +50,8 @@ func (w *walk) other(e rules.Expr) rules.VerdictKind {
 		return w.xfrm(e)
 	case *rules.Tunnel:
 		return w.tunnel(e)
+	case *rules.ARPTables:
+		return w.arpHead(e)
 	case *rules.Inner:
 		return w.inner(e)
 	case *rules.OSF:

@@ -185,7 +185,7 @@ func expressions() map[string][]rules.Expr {
 		"connlimit": {&rules.ConnLimit{}}, "notrack": {&rules.Notrack{}}, "reject": {&rules.Reject{}}, "nat": {one, &rules.NAT{Type: 1, Family: rules.IP, HasAddrMin: true}},
 		"masq": {&rules.Masq{}}, "redir": {&rules.Redir{}}, "tproxy": {&rules.TProxy{}}, "synproxy": {&rules.Synproxy{}},
 		"queue": {&rules.QueueTo{}}, "dup": {&rules.Dup{}}, "fwd": {&rules.Fwd{}}, "flow_offload": {&rules.FlowOffload{Table: "f"}},
-		"match": nil, "target": nil, "iptables": {&rules.IPTables{Out: "lan"}},
+		"match": nil, "target": nil, "arptables": nil, "iptables": {&rules.IPTables{Out: "lan"}},
 	}
 }
 

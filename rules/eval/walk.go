@@ -285,7 +285,7 @@ func harmless(e rules.Expr) bool {
 	case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder,
 		*rules.Counter, *rules.Log, *rules.Last, *rules.Limit, *rules.Quota, *rules.ConnLimit,
 		*rules.Fib, *rules.RT, *rules.Socket, *rules.OSF, *rules.Hash, *rules.Numgen,
-		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.IPTables:
+		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.IPTables, *rules.ARPTables:
 		return true
 	case *rules.Match:
 		return !leavesTrace(e)

@@ -79,8 +79,11 @@ func (w *walk) match(m *rules.Match) rules.VerdictKind {
 
 // target runs a target of iptables.
 func (w *walk) target(t *rules.Target) rules.VerdictKind {
-	if w.table.Family == rules.Bridge {
+	switch {
+	case w.table.Family == rules.Bridge:
 		return w.bridgeTarget(t)
+	case w.table.Family == rules.ARP && t.Ext == "mangle":
+		return w.arpMangle(t)
 	}
 	b := blame{"target " + t.Ext, notModelled}
 	if harmlessTargets[t.Ext] {

@@ -78,6 +78,8 @@ func (w *writer) savedExpr(e rules.Expr) {
 		w.jump(e)
 	case *rules.Log:
 		w.nflog(e)
+	case *rules.ARPTables:
+		w.opaque(&rules.Opaque{Kind: e.Name(), Data: e.Data})
 	case *rules.Opaque:
 		w.opaque(e)
 	default:

@@ -368,9 +368,7 @@ func (d *decoder) targetExpr(e entry, leaves bool) (rules.Expr, error) {
 }
 
 // arpHead keeps struct arpt_arp as it is.
-func arpHead(b []byte) rules.Expr {
-	return &rules.Opaque{Kind: "arptables", Why: "rules on ARP packets are not evaluated", Data: b}
-}
+func arpHead(b []byte) rules.Expr { return &rules.ARPTables{Data: b} }
 
 // head reads struct ipt_ip or ip6t_ip6. What can't be said of a device's name
 // in rules.IPTables is the second.
