@@ -4,8 +4,10 @@ package linux
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"hash/crc32"
+	"math/rand"
 	"net/netip"
 	"slices"
 
@@ -217,4 +219,48 @@ func frames6(stateful bool) (list []frame) {
 	}
 	multicast := []byte{0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0x99, 0x86, 0xdd}
 	return append(list, frame{"to all nodes", eval.In, multicast, ip6(src, "ff02::1", 17, 17, nil, udpBytes(9002, 5001, "x"), nil)})
+}
+
+var (
+	frameSeed  = flag.Int64("frame-seed", 1, "seed of the packets with random changes that iptables' matches are compared on")
+	frameCount = flag.Int("frame-count", 30, "how many packets with random changes iptables' matches are compared on")
+)
+
+// changed are packets of a list with bytes behind the addresses changed at
+// random, or cut off.
+func changed(list []frame, six bool) (odd []frame) {
+	r := rand.New(rand.NewSource(*frameSeed))
+	start := 20
+	if six {
+		start = 40
+	}
+	for len(odd) < *frameCount {
+		f := list[r.Intn(len(list))]
+		f.name, f.data = fmt.Sprintf("changed %s %d", f.name, len(odd)), slices.Clone(f.data)
+		for range 1 + r.Intn(3) {
+			if at := start + r.Intn(len(f.data)-start+1); at < len(f.data) {
+				f.data[at] = []byte{0, 1, 0xff, 6, 17, byte(r.Intn(256))}[r.Intn(6)]
+			}
+		}
+		if r.Intn(4) == 0 {
+			f.data = f.data[:start+r.Intn(len(f.data)-start+1)]
+		}
+		if six {
+			put16(f.data, 4, uint16(len(f.data)-40))
+			if r.Intn(6) == 0 {
+				f.data[6] = []byte{0, 43, 44, 51, 59, 60, 50, 135, 6, 17, 58}[r.Intn(11)]
+			}
+		} else {
+			put16(f.data, 2, uint16(len(f.data)))
+			if r.Intn(6) == 0 {
+				f.data[9] = []byte{1, 6, 17, 33, 50, 51, 108, 132, 2, 0}[r.Intn(10)]
+			}
+			put16(put16(f.data, 10, 0), 10, sum(f.data[:20]))
+		}
+		if six && f.data[6] == 0 {
+			continue // the kernel looks at options of hop by hop before any rule does
+		}
+		odd = append(odd, f)
+	}
+	return odd
 }

@@ -96,6 +96,9 @@ func compareMatches(t *testing.T, tool string, stateful bool) {
 	if c == nil {
 		return
 	}
+	if !stateful {
+		packets = append(packets, changed(packets, six)...)
+	}
 	for _, f := range packets {
 		if _, err := unix.Write(in, f.bytes()); err != nil {
 			t.Errorf("%s: %v", f.name, err)
@@ -123,6 +126,10 @@ func (c *comparer) compare(name string, way eval.Way, p *eval.Packet) {
 	after, got := counted(now), c.whole.Trace(way, p)
 	for i, r := range c.list {
 		spec := c.specs[r.chain][i-r.first]
+		// Whether a match that loses the packet counts depends on how it is inverted.
+		if d := got.Decided; d != nil && d.Rule == r.rule && d.Effect == "drop" {
+			continue
+		}
 		if strings.HasSuffix(spec, "-j ACCEPT") || !slices.Contains(hooksOf[way], r.from.Hook) {
 			continue
 		}

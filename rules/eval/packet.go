@@ -234,11 +234,14 @@ func (p *Packet) upper() (offset int, protocol uint8, found, header bool) {
 func (p *Packet) transport6(toAuthentication bool) (offset int, next uint8, found, header bool) {
 	offset, next = 40, p.Data[6]
 	for {
-		if !isExtension(next) || next == nextNone || next == protocolAH && toAuthentication {
+		if !isExtension(next) || next == nextNone {
 			return offset, next, true, offset <= len(p.Data)
 		}
 		if offset+2 > len(p.Data) || (next == nextRouting || next == nextFragment) && offset+4 > len(p.Data) {
 			return 0, 0, false, false
+		}
+		if next == protocolAH && toAuthentication {
+			return offset, next, true, true
 		}
 		length := (int(p.Data[offset+1]) + 1) * 8
 		switch next {

@@ -153,8 +153,9 @@ func matchDCCP(x *probe) answer {
 }
 
 // dccpLengths is what a packet of each type has behind the generic header
-// (dccp_packet_hdr_len of linux/dccp.h).
-var dccpLengths = [16]int{0: 4, 1: 12, 2: 0, 3: 8, 4: 8, 5: 8, 6: 8, 7: 12, 8: 8, 9: 8}
+// (dccp_packet_hdr_len of linux/dccp.h): for one that there is none of as for a
+// reset.
+var dccpLengths = [16]int{4, 12, 0, 8, 8, 8, 8, 12, 8, 8, 12, 12, 12, 12, 12, 12}
 
 // when is a condition that counts only if the rule has it.
 func when(given bool, a answer) answer {
