@@ -228,7 +228,7 @@ var (
 
 // changed are packets of a list with bytes behind the addresses changed at
 // random, or cut off.
-func changed(list []frame, six bool) (odd []frame) {
+func changed(list []frame, six, stateful bool) (odd []frame) {
 	r := rand.New(rand.NewSource(*frameSeed))
 	start := 20
 	if six {
@@ -259,6 +259,28 @@ func changed(list []frame, six bool) (odd []frame) {
 		}
 		if six && f.data[6] == 0 {
 			continue // the kernel looks at options of hop by hop before any rule does
+		}
+		if stateful { // of a flow of its own, with a checksum that is right
+			if six && !slices.Contains([]byte{6, 17, 58, 33, 59, 50, 135}, f.data[6]) || !six && f.data[9] == 132 || f.link != nil {
+				continue
+			}
+			from, to, protocol := 12, 20, f.data[start-11]
+			if six {
+				from, to, protocol = 8, 40, f.data[6]
+			}
+			n := len(odd)
+			f.data[start-1-(to-from)/2] = byte(2 + n%90)
+			if six {
+				f.data[22] = byte(0x80 + n/90)
+			}
+			if !six {
+				if n >= 120 {
+					return odd
+				}
+				f.data[15] = byte(130 + n)
+				put16(put16(f.data, 10, 0), 10, sum(f.data[:20]))
+			}
+			f.data = append(f.data[:start:start], checked(f.data[from:to], protocol, f.data[start:])...)
 		}
 		odd = append(odd, f)
 	}

@@ -249,6 +249,8 @@ func (p *Packet) firstState() uint32 {
 		}
 	case protocolSCTP:
 		return firstSCTP(l4)
+	case protocolGRE:
+		return firstGRE(l4)
 	case protocolICMP:
 		if p.Family != rules.IP {
 			return New
@@ -274,6 +276,16 @@ func (p *Packet) firstState() uint32 {
 		case 128, 139:
 			return New
 		}
+		return Invalid
+	}
+	return New
+}
+
+// firstGRE is gre_pkt_to_tuple of nf_conntrack_proto_gre.c: version 1 is that of
+// PPTP, which carries PPP only.
+func firstGRE(l4 []byte) uint32 {
+	const ppp = 0x880b
+	if len(l4) >= 8 && l4[1]&7 == 1 && binary.BigEndian.Uint16(l4[2:]) != ppp {
 		return Invalid
 	}
 	return New
