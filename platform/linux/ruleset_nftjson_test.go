@@ -29,7 +29,6 @@ var lostInJSON = map[string]string{
 // moreRules are rules that the printer's tests don't have.
 const moreRules = `
 ip: tcp sport != 1 tcp dport != 2 accept
-ip: tcp sport 1 counter tcp dport 2 accept
 ip: tcp flags syn tcp window 7 accept
 ip: ip ttl 5 ip protocol 6 accept
 ip: tcp dport 5 tcp sport 7 ip protocol 6 drop

@@ -186,7 +186,7 @@ func TestNFTTextRandom(t *testing.T) {
 
 func fromText(t *testing.T, name, text string) *rules.Ruleset {
 	t.Helper()
-	read, err := nfttext.Parse(name, text, nfttext.Options{Options: compile.Options{Location: time.Local}})
+	read, err := nfttext.Parse(name, text, nfttext.Options{Options: compile.Options{Location: time.Local, Unequal: compile.UnequalMerged}})
 	if err != nil {
 		line := ""
 		if e, ok := err.(*rules.SyntaxError); ok {

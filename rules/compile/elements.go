@@ -71,9 +71,8 @@ func (s *set) finish() {
 	}
 	for i := range s.Elements {
 		el := &s.Elements[i]
-		if n := len(el.Exprs); n < len(s.Exprs) && !el.End {
-			// nft lists the first of an element's statements only.
-			el.Exprs = append(el.Exprs[:n:n], s.Exprs[n:]...)
+		if !el.End {
+			el.Exprs = s.statements(el.Exprs)
 		}
 		if s.ranges && len(el.Data) == s.DataLen {
 			el.Data = append(el.Data[:len(el.Data):len(el.Data)], el.Data...)
@@ -86,6 +85,18 @@ func (s *set) finish() {
 		s.Size = uint32(len(s.Elements))
 	}
 	s.Known, s.Count = true, len(s.Elements)
+}
+
+// statements are those of an element: its own, or those that the set gives each.
+// Of several, JSON has only the first.
+func (s *set) statements(own rules.Exprs) rules.Exprs {
+	if len(own) == 0 {
+		return s.Exprs
+	}
+	for n := len(own); n < len(s.Exprs); n++ {
+		own = append(own[:n:n], &rules.Opaque{Kind: s.Exprs[n].Name(), Why: "only the first statement of an element is told"})
+	}
+	return own
 }
 
 // element is an item of a set that has no borders.
