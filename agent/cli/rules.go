@@ -150,7 +150,7 @@ func (s *session) readRules(ctx context.Context, path string, facts host.Host) (
 // bound has garbage collected more often when a large file is read: what is made
 // of the file needs enough memory by itself.
 func bound(size int) {
-	const large, percent = 4 << 20, 50
+	const large, percent = 4 << 20, 40
 	if size > large {
 		debug.SetGCPercent(percent)
 	}
