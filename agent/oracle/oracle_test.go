@@ -35,7 +35,7 @@ var (
 type tally struct {
 	sync.Mutex
 	pairs, unknown, doubted, accepted, answered, rulesets, refused, steps int
-	odd, later, answers                                                   int
+	odd, later, answers, rejects                                          int
 	failures                                                              int
 	reasons                                                               map[string]int
 }
@@ -86,6 +86,10 @@ func TestOracle(t *testing.T) {
 	}()
 	group.Wait()
 	all.report(t, time.Since(start))
+	// What agrees on nothing, or on little, shows nothing.
+	if enough := all.pairs >= 10000; enough && (all.unknown*50 > all.pairs || all.accepted*10 < all.pairs || all.accepted*10 > 9*all.pairs || all.answered*2 < all.rejects || all.refused > all.rulesets) {
+		t.Error("the comparison shows little")
+	}
 }
 
 func work(t *testing.T, cpu int, seeds chan int64, done chan struct{}, all *tally) error {
@@ -190,6 +194,9 @@ func (all *tally) add(pairs []pair) (failed *pair) {
 		p := &pairs[i]
 		all.pairs++
 		all.steps += len(p.outcome.events)
+		if p.result.Verdict == eval.Reject {
+			all.rejects++
+		}
 		switch {
 		case p.packet.answer:
 			all.answers++
@@ -223,8 +230,8 @@ func (all *tally) add(pairs []pair) (failed *pair) {
 }
 
 func (all *tally) report(t *testing.T, took time.Duration) {
-	t.Logf("%d pairs of %d rulesets (%d refused by their tools) in %v: %.0f/s; %d came out, %d were rejected with an answer, %d steps; %d later packets of a flow, %d answers, %d oddly made; %d with doubts, %d unknown (%.2f %%)",
-		all.pairs, all.rulesets, all.refused, took.Round(time.Millisecond), float64(all.pairs)/took.Seconds(), all.accepted, all.answered, all.steps, all.later, all.answers, all.odd, all.doubted,
+	t.Logf("%d pairs of %d rulesets (%d refused by their tools) in %v: %.0f/s; %d came out, %d of %d rejects were answered, %d steps; %d later packets of a flow, %d answers, %d oddly made; %d with doubts, %d unknown (%.2f %%)",
+		all.pairs, all.rulesets, all.refused, took.Round(time.Millisecond), float64(all.pairs)/took.Seconds(), all.accepted, all.answered, all.rejects, all.steps, all.later, all.answers, all.odd, all.doubted,
 		all.unknown, 100*float64(all.unknown)/float64(max(1, all.pairs)))
 	var lines []string
 	for why, n := range all.reasons {
