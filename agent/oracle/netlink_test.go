@@ -249,8 +249,8 @@ func (s *flowSocket) clear() error { return request(s.fd, flowDelete, unix.AF_UN
 // forget removes the connection that a packet has made, if there is one.
 func (s *flowSocket) forget(p *packet) error {
 	err := request(s.fd, flowDelete, byte(p.family()), tupleOf(p))
-	if err == unix.ENOENT {
-		return s.clear() // dropped before it was known, or known by other numbers
+	if err == unix.ENOENT || err == unix.EINVAL {
+		return s.clear() // dropped before it was known, known by other numbers, or none that makes a connection
 	}
 	return err
 }

@@ -132,6 +132,13 @@ func (d dice) packet(id, sport uint16) *packet {
 // oddity makes something of a packet odd.
 func (d dice) oddity(p *packet) {
 	v4 := p.src.Is4()
+	if p.proto == protoICMP || p.proto == protoICMP6 {
+		// Answers and errors of no flow, and other requests.
+		if p.dport = pick[uint16](d, 0, 3<<8|1, 13<<8, 11<<8, 17<<8, 14<<8); !v4 {
+			p.dport = pick[uint16](d, 129<<8, 1<<8|4, 139<<8, 3<<8)
+		}
+		return
+	}
 	switch d.Intn(6) {
 	case 0:
 		p.ttl = uint8(1 + d.Intn(2))

@@ -202,6 +202,7 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 		w.spoiled = w.spoiled || p.Data[start+udpSum] == 0 && p.Data[start+udpSum+1] == 0
 	}
 	if !p.store(e, start, data) {
+		w.ruined = w.ruined || e.Base == baseNetwork
 		return rules.Break
 	}
 	return rules.Continue

@@ -24,6 +24,7 @@ type walk struct {
 	arrived  bool // from a device
 	turned   *turn
 	spoiled  bool  // a rule has made a wrong checksum of none
+	ruined   bool  // a rule has left IPv4's header with a wrong checksum
 	first    *walk // of an existing flow: the way that its first packet would take now
 	hook     rules.Hook
 	family   rules.Family // whose hook it is

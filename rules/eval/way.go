@@ -138,10 +138,12 @@ func (w *walk) arrive() {
 	if w.way != Through && w.looksTwice(in) || !w.rise(in, 0) {
 		return
 	}
-	switch p.Family {
-	case rules.ARP:
+	switch {
+	case w.ruined && p.Family == rules.IP:
+		w.lose() // ip_rcv_core looks at the checksum
+	case p.Family == rules.ARP:
 		w.pass(rules.Input)
-	case rules.IP, rules.IP6:
+	case p.Family == rules.IP, p.Family == rules.IP6:
 		w.receive(before, out, index)
 	}
 }
