@@ -226,6 +226,8 @@ type Culprit struct {
 	Number  *int    `json:"number,omitempty"`
 	Set     string  `json:"set,omitempty"`
 	Manager string  `json:"manager,omitempty"` // ufw, firewalld, docker, …, unknown
+	// Position is the rule's number in the manager's own list (ufw status numbered).
+	Position int `json:"position,omitempty"`
 
 	Program string `json:"program,omitempty"`
 	ID      uint32 `json:"id,omitempty"`

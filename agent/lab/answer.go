@@ -109,7 +109,31 @@ func (e *Ask) Compare(a *Answer, exit int) []string {
 		}
 	}
 	compareFields("server", e.Server, a.Server, miss)
+	e.compareFixes(a, miss)
 	return wrong
+}
+
+// compareFixes looks for the commands that are expected, each as a line.
+func (e *Ask) compareFixes(a *Answer, miss func(string, ...any)) {
+	var commands, undo []string
+	for _, f := range a.Fixes {
+		for _, argv := range f.Commands {
+			commands = append(commands, strings.Join(argv, " "))
+		}
+		for _, argv := range f.Undo {
+			undo = append(undo, strings.Join(argv, " "))
+		}
+	}
+	for _, line := range e.Commands {
+		if !slices.Contains(commands, line) {
+			miss("no fix %q among %q", line, commands)
+		}
+	}
+	for _, line := range e.Undos {
+		if !slices.Contains(undo, line) {
+			miss("no undo %q among %q", line, undo)
+		}
+	}
 }
 
 func (x Expected) is(f AnswerFinding) bool {

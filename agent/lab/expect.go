@@ -88,6 +88,10 @@ func (e *Ask) expect(words []string) error {
 		}
 		e.Fix, err = strconv.Atoi(args[0])
 		e.NoUndo = len(args) == 2
+	case "fix-command":
+		e.Commands = append(e.Commands, strings.Join(args, " "))
+	case "fix-undo":
+		e.Undos = append(e.Undos, strings.Join(args, " "))
 	case "no-replay":
 		e.NoReplay = strings.Join(args, " ")
 	default:

@@ -25,8 +25,9 @@ type Scenario struct {
 // Host is one machine of a scenario.
 type Host struct {
 	Name    string
-	Systemd bool // PID 1 is systemd
-	NoLo    bool // lo stays down
+	Systemd bool     // PID 1 is systemd
+	NoLo    bool     // lo stays down
+	Etc     []string // what of the machine's /etc it has a copy of
 }
 
 // Step is one line of a scenario; Verb says which of the other fields count.
@@ -86,9 +87,11 @@ type Ask struct {
 	Limits     []string
 	Server     map[string]string
 	Evidence   []string
-	Fix        int    // this fix, by number from 1, is applied and undone; 0: none
-	NoUndo     bool   // the fix has no undo
-	NoReplay   string // why the snapshot can't give the same answer
+	Fix        int      // this fix, by number from 1, is applied and undone; 0: none
+	NoUndo     bool     // the fix has no undo
+	Commands   []string // of fixes, each as a line
+	Undos      []string // and of their undoing
+	NoReplay   string   // why the snapshot can't give the same answer
 }
 
 // Expected is one finding.

@@ -58,6 +58,9 @@ func (l *Lab) boot(ctx context.Context, s *Scenario, h Host, dir string) (*machi
 	if h.Systemd {
 		args = append(args, "-systemd")
 	}
+	if len(h.Etc) > 0 {
+		args = append(args, "-etc", strings.Join(h.Etc, ","))
+	}
 	m.cell = exec.Command(filepath.Join(l.bin, "fault"), append(args, dir)...)
 	m.cell.Env = m.env(nil)
 	m.cell.Stderr = new(output)

@@ -61,7 +61,8 @@ func landlock() error {
 var packages = map[string]string{"ip": "iproute2", "tc": "iproute2", "ss": "iproute2", "bridge": "iproute2", "nft": "nftables", "nginx": "nginx-light",
 	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 	"apache2": "apache2-bin", "dockerd": "docker.io", "docker": "docker.io", "prlimit": "util-linux", "sysctl": "procps",
-	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "nsenter": "util-linux"}
+	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "nsenter": "util-linux",
+	"firewall-cmd": "firewalld", "fail2ban-server": "fail2ban", "fail2ban-client": "fail2ban", "dbus-daemon": "dbus"}
 
 func packageOf(program string) string {
 	if pkg := packages[program]; pkg != "" {
@@ -87,6 +88,13 @@ func (l *Lab) missing(s *Scenario) error {
 		if h.Systemd {
 			if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
 				return errors.New("systemd (Debian package systemd)")
+			}
+		}
+	}
+	for _, h := range s.Hosts {
+		for _, name := range h.Etc {
+			if _, err := os.Stat("/etc/" + name); err != nil {
+				return fmt.Errorf("/etc/%s of this machine (%w)", name, err)
 			}
 		}
 	}

@@ -129,7 +129,7 @@ func (p *parser) directive(line string) error {
 
 func (p *parser) host(args []string) error {
 	if len(args) == 0 || !nameRE.MatchString(args[0]) {
-		return errors.New("want: host NAME [systemd] [no-lo], a short lower-case name")
+		return errors.New("want: host NAME [systemd] [no-lo] [etc/FILE…], a short lower-case name")
 	}
 	if p.known(args[0]) {
 		return fmt.Errorf("host %s is there already", args[0])
@@ -142,6 +142,10 @@ func (p *parser) host(args []string) error {
 		case "no-lo":
 			h.NoLo = true
 		default:
+			if name, ok := strings.CutPrefix(a, "etc/"); ok && name != "" && path.Clean("/"+name) == "/"+name {
+				h.Etc = append(h.Etc, name)
+				continue
+			}
 			return fmt.Errorf("unknown property %q of a host", a)
 		}
 	}

@@ -11,7 +11,7 @@ const good = `# A title
 # and more of it
 # over two lines
 needs root uids
-host here systemd
+host here systemd etc/ufw etc/default/ufw
 host there no-lo
 link here:eth0 10.0.0.1/24 fd00::1/64 there:eth0
 start here srv uid=65534 in=blue env=A=1 env=B=2 fault listen -banner 'x y\n' 127.0.0.1:80
@@ -28,6 +28,8 @@ ask there diagnose 10.0.0.1:80
   no-finding x y
   limit some words
   evidence more words
+  fix-command ufw allow 80
+  fix-undo ufw delete allow 80
   server name=nginx
   no-replay it moves
 ask here --no-probe 80
@@ -44,7 +46,7 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Scenario{Group: "group", Slug: "slug", Title: "A title", Doc: "and more of it over two lines", Needs: []string{"root", "uids"},
-		Hosts: []Host{{Name: "here", Systemd: true}, {Name: "there", NoLo: true}},
+		Hosts: []Host{{Name: "here", Systemd: true, Etc: []string{"ufw", "default/ufw"}}, {Name: "there", NoLo: true}},
 		Files: map[string]map[string]string{"here": {"/etc/a.conf": "# a line\n\n"}, "there": {"/run/b": ""}},
 		Steps: []Step{
 			{Line: 7, Verb: "link", Link: &Link{End{"here", "eth0", []string{"10.0.0.1/24", "fd00::1/64"}}, End{Host: "there", Device: "eth0"}}},
@@ -54,9 +56,9 @@ func TestParse(t *testing.T) {
 			{Line: 11, Verb: "ask", Host: "there", Args: []string{"diagnose", "10.0.0.1:80"}, Ask: &Ask{Status: "broken", Exit: -1, Outcome: "timeout",
 				Code: "accept-queue-full", Confidence: "proven", After: true, Culprit: map[string]string{"kind": "process", "pid": "$srv"},
 				Also: []string{"no-route", "link-down"}, Findings: []Expected{{"port-in-use", "note", map[string]string{"key": "a=b"}}},
-				NoFindings: []string{"x", "y"}, Limits: []string{"some words"}, Evidence: []string{"more words"},
+				NoFindings: []string{"x", "y"}, Limits: []string{"some words"}, Evidence: []string{"more words"}, Commands: []string{"ufw allow 80"}, Undos: []string{"ufw delete allow 80"},
 				Server: map[string]string{"name": "nginx"}, NoReplay: "it moves"}},
-			{Line: 24, Verb: "ask", Host: "here", Args: []string{"--no-probe", "80"}, Ask: &Ask{Exit: 64}},
+			{Line: 26, Verb: "ask", Host: "here", Args: []string{"--no-probe", "80"}, Ask: &Ask{Exit: 64}},
 		}}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
@@ -73,6 +75,7 @@ func TestParseErrors(t *testing.T) {
 		{head + "frob a\n", "3", `unknown directive "frob"`},
 		{"# T\nhost Upper\n", "2", "short lower-case name"},
 		{"# T\nhost a b\n", "2", `unknown property "b"`},
+		{"# T\nhost a etc/../b\n", "2", `unknown property "etc/../b"`},
 		{head + "host a\n", "3", "there already"},
 		{head + "  status ok\n", "3", "none above"},
 		{head + "ask b 80\n", "3", "declared above"},
@@ -153,6 +156,8 @@ func TestCompare(t *testing.T) {
 		"finding's":  {func(e *Ask) { e.Findings[0].Culprit["name"] = "m" }, 2, "no finding a (note)"},
 		"no finding": {func(e *Ask) { e.NoFindings = []string{"a"} }, 2, "finding a"},
 		"limit":      {func(e *Ask) { e.Limits = []string{"wheel"} }, 2, `no limit says "wheel"`},
+		"command":    {func(e *Ask) { e.Commands = []string{"z"} }, 2, `no fix "z"`},
+		"undo":       {func(e *Ask) { e.Undos = []string{"z"} }, 2, `no undo "z"`},
 		"evidence":   {func(e *Ask) { e.Evidence = []string{"z"} }, 2, `no evidence says "z"`},
 		"server":     {func(e *Ask) { e.Server = map[string]string{"name": "x"} }, 2, `server name is ""`},
 	} {

@@ -8,13 +8,14 @@ import (
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/diagnose/owner"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	ruletext "github.com/portwhy/portwhy/rules/text"
 )
 
 var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
-	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread"}
+	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-zone"}
 
 // A flow from this host meets the rules before it needs a link or a neighbour,
 // one from elsewhere behind what its device does.
@@ -73,7 +74,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	}
 	switch look.There.Verdict {
 	case "accept":
-		judgeAccepted(p, tracer, look)
+		judgeAccepted(p, fw.Rules, tracer, look)
 	case "drop", "reject":
 		if look.There.DecidedBy == nil {
 			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
@@ -83,8 +84,8 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 			p.Unknown(host.Limit{What: "which rule stops the packet", Why: f.Firewall.Unknown, Needs: "reading the rules: portwhy rules"})
 			return nil
 		}
-		led(f, look.There)
-		p.Stop(blockedBy(f, tracer, look.There))
+		led(p, fw.Rules, look.There)
+		p.Stop(blockedBy(p, fw.Rules, tracer, look.There))
 	default:
 		undecided(p, look.There)
 	}
@@ -139,9 +140,9 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 }
 
 // judgeAccepted: the first packet gets through; where to, and does the answer?
-func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Look) {
+func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *firewall.Look) {
 	f := p.Flow
-	if to, changed := led(f, look.There); changed {
+	if to, changed := led(p, set, look.There); changed {
 		p.Rewrite("%s (%s) leads %s to %s", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to)
 	} else if look.There.Packet.Dst == nil {
 		f.Firewall.Unknown = "NAT rewrites the destination to what can't be told"
@@ -160,6 +161,8 @@ func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Loo
 	case (back.Verdict == "drop" || back.Verdict == "reject") && back.DecidedBy != nil:
 		c := stoppedBy(back)
 		c.Code, c.Outcome = "firewall-reply-blocked", diagnose.Timeout
+		o := ownerOf(p, set, c.Culprit, stoppedFlow(f, back))
+		c.Evidence = append(c.Evidence, o.Evidence...)
 		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
 		c.Fixes = openings(f, tracer, look.There.Asked, back)
 		p.Stop(c)
@@ -169,10 +172,12 @@ func judgeAccepted(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Loo
 }
 
 // led notes where NAT leads the flow, if it does.
-func led(f *diagnose.Flow, t *firewall.Trace) (to netip.AddrPort, changed bool) {
+func led(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) (to netip.AddrPort, changed bool) {
+	f := p.Flow
 	if to, changed = t.Rewritten(); changed {
 		f.Firewall.Destination, f.Firewall.By = to, mapper(t)
 		f.Firewall.Away = f.Local && t.Packet.Way != "in" && t.Packet.Way != "local"
+		ownerOf(p, set, f.Firewall.By, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	}
 	return to, changed
 }
@@ -259,8 +264,8 @@ func stoppedBy(t *firewall.Trace) diagnose.Cause {
 }
 
 // blockedBy names the cause of a first packet that doesn't get through.
-func blockedBy(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace) diagnose.Cause {
-	d := t.DecidedBy
+func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t *firewall.Trace) diagnose.Cause {
+	f, d := p.Flow, t.DecidedBy
 	c := stoppedBy(t)
 	c.Code = firewallCode(f, t)
 	where := map[rules.Hook]string{rules.Output: " on its way out", rules.Postrouting: " on its way out", rules.Egress: " on its way out", rules.Forward: " where it is forwarded"}[d.Hook]
@@ -276,6 +281,7 @@ func blockedBy(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace) dia
 	} else {
 		c.Title = fmt.Sprintf("%s %s the packet%s: %s (%s).", tool(d.Backend), does, where, strconv.Quote(d.Text), d.Where())
 	}
+	owned(p, set, tracer, &c, t, does+" the packet"+where)
 	switch accepted, shadowed := t.AcceptedBefore(), shadowedBy(tracer, t); {
 	case accepted != nil:
 		c.Code = "firewall-other-table"
@@ -288,7 +294,6 @@ func blockedBy(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace) dia
 		c.Code = "firewall-untracked"
 		c.Title = strings.TrimSuffix(c.Title, ".") + "; a rule before has kept the packet from connection tracking, so that rules on its state don't match."
 	}
-	c.Fixes = openings(f, tracer, t.Asked, t)
 	// An ICMP error to this host's own connect(2) is lost while the socket is
 	// locked, and comes again with the next SYN.
 	if f.Local && t.Verdict == "reject" && f.Network == "tcp" && t.RejectWith != nil && *t.RejectWith != "tcp-reset" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/diagnose/owner"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 )
@@ -49,6 +50,7 @@ func notForLocal(p *diagnose.Pass) *diagnose.Cause {
 		return nil
 	}
 	by := mapper(look.There)
+	ownerOf(p, fw.Rules, by, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	target := diagnose.Evidence{Source: tool(rules.Backend(by.Backend)), What: ruleName(by), Value: by.Text}
 	c := &diagnose.Cause{Code: "nat-not-for-local", Outcome: diagnose.Refused, Culprit: by, Evidence: []diagnose.Evidence{target},
 		Title: fmt.Sprintf("Nothing listens on port %d itself: %s (%s) leads others on to %s, but what this host sends never passes prerouting.", f.Port(), strconv.Quote(by.Text), ruleName(by), to)}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/rules"
@@ -100,10 +101,31 @@ type Tracer struct {
 	devices []string // that have an invented number
 }
 
+// holds is for how long an answer is to hold: longer than one tries to connect.
+const holds = 10 * time.Second
+
 // NewTracer prepares a ruleset. The facts may be zero: what rules ask of the
 // host is then not known.
 func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, version string) *Tracer {
+	if live(set) {
+		facts.Holds = holds
+	}
 	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.Tool{Name: "portwhy", Version: version}}
+}
+
+// live reports whether the rules are those of a kernel, now or when it was
+// recorded: saved ones have lines.
+func live(set *rules.Ruleset) bool {
+	for _, t := range set.Tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				if r.Line != 0 {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // Trace takes a packet through the firewall. An error is one in what was asked.

@@ -27,6 +27,23 @@ type Filters interface {
 	// PacketQueues lists the numbers of the queues to which a program listens
 	// (nfnetlink_queue), of all users.
 	PacketQueues(ctx context.Context) ([]uint16, error)
+	// FirewallFiles reads the files in which this host's firewall is configured:
+	// those of nftables, iptables, ufw, firewalld and fail2ban. That they are
+	// loaded is not said.
+	FirewallFiles(ctx context.Context) (FirewallFiles, error)
+}
+
+// FirewallFiles are configuration files of firewalls.
+type FirewallFiles struct {
+	List   []File
+	Limits []Limit
+}
+
+// File is a file's path and text. Of a file that may hold secrets only the lines
+// that matter have text; the others are empty.
+type File struct {
+	Path string
+	Text string
 }
 
 // Firewall is what could be read of the firewall.

@@ -173,6 +173,11 @@ func (Unsupported) PacketQueues(context.Context) ([]uint16, error) {
 	return nil, host.ErrUnsupported
 }
 
+// FirewallFiles is not supported.
+func (Unsupported) FirewallFiles(context.Context) (host.FirewallFiles, error) {
+	return host.FirewallFiles{}, host.ErrUnsupported
+}
+
 // Hooks is not supported.
 func (Unsupported) Hooks(context.Context) (host.Hooks, error) {
 	return host.Hooks{}, host.ErrUnsupported

@@ -142,6 +142,11 @@ func (p *Player) IPSetTest(_ context.Context, q host.IPSetQuery) (bool, error) {
 	return recall[bool](p, "ipset-test", q)
 }
 
+// FirewallFiles answers from the recording.
+func (p *Player) FirewallFiles(_ context.Context) (host.FirewallFiles, error) {
+	return recall[host.FirewallFiles](p, "firewall-files", nil)
+}
+
 // PacketQueues answers from the recording.
 func (p *Player) PacketQueues(_ context.Context) ([]uint16, error) {
 	return recall[[]uint16](p, "packet-queues", nil)

@@ -198,6 +198,11 @@ func (r *Recorder) IPSetTest(ctx context.Context, q host.IPSetQuery) (bool, erro
 	return ask(ctx, r, "ipset-test", q, func() (bool, error) { return r.live.IPSetTest(ctx, q) })
 }
 
+// FirewallFiles remembers the host's answer.
+func (r *Recorder) FirewallFiles(ctx context.Context) (host.FirewallFiles, error) {
+	return ask(ctx, r, "firewall-files", nil, func() (host.FirewallFiles, error) { return r.live.FirewallFiles(ctx) })
+}
+
 // PacketQueues remembers the host's answer.
 func (r *Recorder) PacketQueues(ctx context.Context) ([]uint16, error) {
 	return ask(ctx, r, "packet-queues", nil, func() ([]uint16, error) { return r.live.PacketQueues(ctx) })

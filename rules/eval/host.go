@@ -33,6 +33,10 @@ type Host struct {
 	IPSetTest func(s *rules.IPSet, entry string) (found, ok bool)
 	// Socket finds the local socket that a packet belongs to.
 	Socket func(p *Packet) (found *Socket, ok bool)
+	// Holds is for how long after the rules were read the answer is wanted: an
+	// element that ends later than that is there. Zero: when they were read is not
+	// known, and an element that ends may be gone.
+	Holds time.Duration
 	// Now is the time that rules on time of day are asked for; zero: not known.
 	Now time.Time
 }

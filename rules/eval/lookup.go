@@ -170,12 +170,19 @@ func (w *walk) element(x *setIndex, key []byte) (*rules.Element, string) {
 	switch {
 	case w.touched[x.set]:
 		return found, "the packet itself has changed set " + x.set.Name
-	case found != nil && (found.TimeoutMS != 0 || found.ExpiresMS != 0):
+	case found != nil && (found.TimeoutMS != 0 || found.ExpiresMS != 0) && !w.lasts(found):
 		return found, "the element of set " + x.set.Name + " expires"
 	case found != nil && conditional(found.Exprs):
 		return found, "the element of set " + x.set.Name + " has a condition of its own"
 	}
 	return found, ""
+}
+
+// lasts reports whether an element that ends is there for as long as the answer
+// is wanted.
+func (w *walk) lasts(e *rules.Element) bool {
+	hold := w.m.host.Holds
+	return hold > 0 && e.ExpiresMS > uint64(hold.Milliseconds())
 }
 
 // conditional reports whether an element's expressions do more than count.

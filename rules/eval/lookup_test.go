@@ -2,6 +2,7 @@ package eval
 
 import (
 	"testing"
+	"time"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -37,3 +38,20 @@ func TestFind(t *testing.T) {
 }
 
 func u16(v uint16) []byte { return []byte{byte(v >> 8), byte(v)} }
+
+// An element that ends decides if the rules were just read and it stays for as
+// long as the answer is wanted.
+func TestElementEnds(t *testing.T) {
+	port := &rules.Payload{Base: 2, Offset: 2, Len: 2}
+	set := chains("accept", list{{port, &rules.Lookup{Set: "s"}, drop}})
+	for _, c := range []struct {
+		holds   time.Duration
+		expires uint64
+		want    Verdict
+	}{{0, 3600_000, Unknown}, {10 * time.Second, 3600_000, Drop}, {10 * time.Second, 9_000, Unknown}, {10 * time.Second, 0, Unknown}} {
+		set.Tables[0].Sets = []*rules.Set{{Name: "s", KeyLen: 2, Known: true, Elements: []rules.Element{{Key: []byte{0x13, 0x88}, TimeoutMS: 7200_000, ExpiresMS: c.expires}}}}
+		if got := Compile(set, Host{Holds: c.holds}).Trace(In, packet()).Verdict; got != c.want {
+			t.Errorf("%v: %q, want %q", c, got, c.want)
+		}
+	}
+}

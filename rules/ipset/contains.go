@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -69,6 +71,9 @@ type Sets struct {
 	// Test asks whether a set whose entries are not known has one (ipset test);
 	// nil if nobody can be asked.
 	Test func(set *rules.IPSet, entry string) (found, ok bool)
+	// Holds is for how long after the sets were read the answer is wanted, zero if
+	// that is not known: an entry that ends earlier is in doubt.
+	Holds time.Duration
 
 	names   map[string]*index
 	numbers map[uint16]*index
@@ -132,7 +137,7 @@ func (s *Sets) ask(x *index, q Question, p *Packet, depth int) Answer {
 	case !x.set.Known:
 		return s.askHost(x, q, m)
 	}
-	return x.find(q, m)
+	return x.find(q, m, s.Holds)
 }
 
 // askHost asks for one entry of a set that is not known.
@@ -170,7 +175,7 @@ func (s *Sets) askList(x *index, q Question, p *Packet, depth int) Answer {
 			continue
 		}
 		a := s.ask(member, inner, p, depth+1)
-		doubt := x.doubt(el, q)
+		doubt := x.doubt(el, q, s.Holds)
 		switch {
 		case a.Found && a.Why == "" && doubt == "":
 			return a
@@ -184,10 +189,14 @@ func (s *Sets) askList(x *index, q Question, p *Packet, depth int) Answer {
 }
 
 // doubt is why an entry that is there may not count.
-func (x *index) doubt(el *rules.IPSetElement, q Question) string {
-	switch timeout := el.Options["timeout"]; {
+func (x *index) doubt(el *rules.IPSetElement, q Question, holds time.Duration) string {
+	timeout := el.Options["timeout"]
+	left, err := strconv.ParseUint(timeout, 10, 32)
+	switch {
 	case q.Counters && x.counters:
 		return "it depends on the counters of ipset " + x.set.Name
+	case err == nil && holds > 0 && time.Duration(left)*time.Second > holds:
+		return ""
 	case timeout != "" && timeout != "0":
 		return "the entry of ipset " + x.set.Name + " is there for another " + timeout + " s"
 	case timeout == "" && x.timeout && x.set.Options["timeout"] != "0":

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -113,6 +114,22 @@ func TestUnknownSet(t *testing.T) {
 	for _, a := range []Answer{s.ContainsIndex(8, q, packet(rules.IP)), s.ContainsIndex(9, q, packet(rules.IP)), s.Contains("c", q, packet(rules.IP))} {
 		if a.Why == "" {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// An entry that ends is certain if the sets were just read and it stays for as
+// long as the answer is wanted.
+func TestEntryEnds(t *testing.T) {
+	list, err := Parse("s", []byte("create s hash:ip timeout 600\nadd s 10.1.2.3 timeout 60\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for holds, certain := range map[time.Duration]bool{0: false, 10 * time.Second: true, 60 * time.Second: false} {
+		sets := New(list)
+		sets.Holds = holds
+		if got := sets.Contains("s", Question{Dim: 1, Src: [3]bool{true}}, packet(rules.IP)); !got.Found || (got.Why == "") != certain {
+			t.Errorf("within %v: %+v, want certain %v", holds, got, certain)
 		}
 	}
 }

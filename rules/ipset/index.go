@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -186,13 +187,13 @@ func (k *kind) key(b []byte, m *member) []byte {
 // find looks a member up. Networks are tried from the most specific on
 // (mtype_test_cidrs in ip_set_hash_gen.h): the first that is there counts, even
 // if it says nomatch.
-func (x *index) find(q Question, m *member) Answer {
+func (x *index) find(q Question, m *member, holds time.Duration) Answer {
 	var answers []Answer // of entries that may be gone, and of the first that stays
 	certain := false
 	nets := slices.Contains(x.kind.dims, dimNet)
 	x.search(m, func(element int32) bool {
 		el := &x.set.Elements[element]
-		answers = append(answers, Answer{Found: !nets || el.NoMatch == q.ReturnNomatch, Why: x.doubt(el, q)})
+		answers = append(answers, Answer{Found: !nets || el.NoMatch == q.ReturnNomatch, Why: x.doubt(el, q, holds)})
 		certain = answers[len(answers)-1].Why == ""
 		return certain
 	})

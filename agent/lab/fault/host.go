@@ -36,6 +36,7 @@ func runHost(fs *flag.FlagSet, args []string) error {
 	noLo := fs.Bool("no-lo", false, "leave lo down")
 	cgroup := fs.String("cgroup", "", "control group to run in, as the root of an own cgroup namespace")
 	systemd := fs.Bool("systemd", false, "become systemd")
+	copied := fs.String("etc", "", "what of the machine's /etc to copy, with commas between")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -51,10 +52,10 @@ func runHost(fs *flag.FlagSet, args []string) error {
 			return fmt.Errorf("cgroup namespace: %w", err)
 		}
 	}
-	if err := mounts(dir, *cgroup != ""); err != nil {
+	if err := mounts(dir, *cgroup != "", strings.FieldsFunc(*copied, func(r rune) bool { return r == ',' })); err != nil {
 		return err
 	}
-	if err := place("/run/lab/files"); err != nil {
+	if err := copyTree("/run/lab/files", ""); err != nil {
 		return fmt.Errorf("files of the scenario: %w", err)
 	}
 	if !*noLo {
@@ -76,7 +77,7 @@ func runHost(fs *flag.FlagSet, args []string) error {
 	return reap()
 }
 
-func mounts(dir string, ownCgroup bool) error {
+func mounts(dir string, ownCgroup bool, copied []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
 	}
@@ -109,7 +110,7 @@ func mounts(dir string, ownCgroup bool) error {
 	if err := os.Chmod("/tmp", 0o1777); err != nil {
 		return err
 	}
-	if err := etc(); err != nil {
+	if err := etc(copied); err != nil {
 		return fmt.Errorf("/etc: %w", err)
 	}
 	if err := dev(); err != nil {
@@ -142,25 +143,27 @@ func unmountBelow(dirs []string) error {
 	return nil
 }
 
-// place copies a tree over /.
-func place(tree string) error {
-	return filepath.WalkDir(tree, func(from string, d os.DirEntry, err error) error {
-		if err != nil || from == tree {
+// copyTree copies a file, or a directory with its files; to "" is over /.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		target := to + strings.TrimPrefix(path, from)
+		if err != nil || target == "" {
 			return err
-		}
-		to := strings.TrimPrefix(from, tree)
-		if d.IsDir() {
-			return os.MkdirAll(to, 0o755)
 		}
 		info, err := d.Info()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(target, 0o755)
+		case !info.Mode().IsRegular():
+			return nil
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		text, err := os.ReadFile(from)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(to, text, info.Mode().Perm())
+		return os.WriteFile(target, text, info.Mode().Perm())
 	})
 }
 
@@ -178,7 +181,9 @@ func bind(from, to string) error {
 	return nil
 }
 
-func etc() error {
+// etc makes a fresh /etc of what is kept and what is copied, which the host may
+// then change.
+func etc(copied []string) error {
 	const fresh = "/run/etc"
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return err
@@ -189,6 +194,14 @@ func etc() error {
 	for _, name := range etcKept {
 		err := keep("/etc/"+name, fresh+"/"+name)
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) { // shadow, without root
+			return err
+		}
+	}
+	for _, name := range copied {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(fresh, name)), 0o755); err != nil {
+			return err
+		}
+		if err := copyTree("/etc/"+name, filepath.Join(fresh, name)); err != nil {
 			return err
 		}
 	}

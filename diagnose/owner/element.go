@@ -1,0 +1,247 @@
+package owner
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/xt"
+)
+
+// element is the entry of a set by which a rule is for a flow.
+type element struct {
+	set     string
+	ipset   bool
+	text    string // the address, network or range
+	timeout time.Duration
+	expires time.Duration // from when the rules were read
+}
+
+// Offsets of addresses in the network header, which a rule loads to look them up.
+const (
+	networkHeader = 1 // NFT_PAYLOAD_NETWORK_HEADER
+	ipSource      = 12
+	ipDestination = 16
+	ip6Source     = 8
+	ip6Dest       = 24
+)
+
+// element finds the entry; nil if the rule asks no set, the set's entries were
+// not read, or it is about more than one address.
+func (p *place) element(flow Flow) *element {
+	if p.rule == nil {
+		return nil
+	}
+	for i, e := range p.rule.Exprs {
+		switch e := e.(type) {
+		case *rules.Lookup:
+			set := p.table.Set(e.Set)
+			if set == nil || set.Anonymous || e.Invert {
+				continue
+			}
+			if key := addressAt(p.rule.Exprs[:i], e.Source, flow); len(key) == set.KeyLen && len(key) > 0 {
+				if found := inSet(set, key); found != nil {
+					return found
+				}
+			}
+		case *rules.Match:
+			if found := p.inIPSet(e, flow); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// addressAt is the flow's address that the expressions before have loaded into a
+// register; nil if it is something else.
+func addressAt(before rules.Exprs, reg rules.Reg, flow Flow) []byte {
+	for i := len(before) - 1; i >= 0; i-- {
+		load, ok := before[i].(*rules.Payload)
+		if !ok || load.Write || load.Reg != reg {
+			continue
+		}
+		if load.Base != networkHeader {
+			return nil
+		}
+		for _, a := range []struct {
+			offset, size uint32
+			addr         netip.Addr
+		}{{ipSource, 4, flow.Src}, {ipDestination, 4, flow.Dst}, {ip6Source, 16, flow.Src}, {ip6Dest, 16, flow.Dst}} {
+			if load.Offset == a.offset && load.Len == a.size && uint32(len(a.addr.AsSlice())) == a.size {
+				return a.addr.AsSlice()
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// inSet finds the element of nftables that an address falls on.
+func inSet(set *rules.Set, key []byte) *element {
+	found := &element{set: set.Name}
+	is := func(e *rules.Element, text string) *element {
+		found.text, found.timeout, found.expires = text, milliseconds(e.TimeoutMS), milliseconds(e.ExpiresMS)
+		return found
+	}
+	var start, end *rules.Element // the nearest borders
+	for i := range set.Elements {
+		e := &set.Elements[i]
+		switch {
+		case e.CatchAll:
+		case !set.Interval && bytes.Equal(e.Key, key):
+			return is(e, address(key))
+		case set.Interval && len(e.KeyEnd) > 0:
+			if len(e.Key) == len(key) && bytes.Compare(e.Key, key) <= 0 && bytes.Compare(e.KeyEnd, key) >= 0 {
+				return is(e, span(e.Key, e.KeyEnd))
+			}
+		case set.Interval && bytes.Compare(e.Key, key) <= 0:
+			if start == nil || bytes.Compare(e.Key, start.Key) > 0 || bytes.Equal(e.Key, start.Key) && start.End {
+				start = e
+			}
+		case set.Interval && e.End && (end == nil || bytes.Compare(e.Key, end.Key) < 0):
+			end = e
+		}
+	}
+	if start == nil || start.End || len(start.Key) != len(key) {
+		return nil
+	}
+	last := bytes.Repeat([]byte{0xff}, len(key))
+	if end != nil {
+		last = before(end.Key)
+	}
+	return is(start, span(start.Key, last))
+}
+
+// before is the key before another one.
+func before(key []byte) []byte {
+	last := bytes.Clone(key)
+	for i := len(last) - 1; i >= 0; i-- {
+		last[i]--
+		if last[i] != 0xff {
+			break
+		}
+	}
+	return last
+}
+
+func milliseconds(n uint64) time.Duration {
+	return time.Duration(min(n, 1<<40)) * time.Millisecond
+}
+
+func address(key []byte) string {
+	a, _ := netip.AddrFromSlice(key)
+	return a.String()
+}
+
+// span writes a range of addresses: as a network if it is one.
+func span(first, last []byte) string {
+	a, ok1 := netip.AddrFromSlice(first)
+	b, ok2 := netip.AddrFromSlice(last)
+	switch {
+	case !ok1 || !ok2:
+		return ""
+	case a == b:
+		return a.String()
+	}
+	for bits := range a.BitLen() {
+		if n := netip.PrefixFrom(a, bits); n.Masked().Addr() == a && lastOf(n) == b {
+			return n.String()
+		}
+	}
+	return a.String() + "-" + b.String()
+}
+
+func lastOf(n netip.Prefix) netip.Addr {
+	b := n.Addr().AsSlice()
+	for i := n.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// inIPSet finds the entry of an ipset of addresses or networks.
+func (p *place) inIPSet(m *rules.Match, flow Flow) *element {
+	ref, ok := xt.DecodeSetMatch(m)
+	if !ok || ref.Not || len(ref.Source) != 1 || ref.Name == "" || p.ipsets == nil {
+		return nil
+	}
+	set := p.ipsets.IPSet(ref.Name)
+	if set == nil || !set.Known || set.Type != "hash:ip" && set.Type != "hash:net" && set.Type != "bitmap:ip" {
+		return nil
+	}
+	a := flow.Dst
+	if ref.Source[0] {
+		a = flow.Src
+	}
+	var found *element
+	best := -1
+	for _, e := range set.Elements {
+		n, ok := network(e.Entry)
+		if !ok || e.NoMatch || !n.Contains(a) || n.Bits() <= best {
+			continue
+		}
+		best = n.Bits()
+		found = &element{set: set.Name, ipset: true, text: e.Entry}
+		if s, err := time.ParseDuration(e.Options["timeout"] + "s"); err == nil {
+			found.timeout, found.expires = s, s
+		}
+	}
+	return found
+}
+
+func network(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	n, err := netip.ParsePrefix(s)
+	return n.Masked(), err == nil
+}
+
+// evidence tells of the entry.
+func (e *element) evidence(p *place) diagnose.Evidence {
+	value := e.text
+	if e.expires > 0 {
+		value += ", which ends in " + e.expires.Round(time.Second).String()
+	} else if e.timeout > 0 {
+		value += ", with a timeout of " + e.timeout.String()
+	}
+	if e.ipset {
+		return diagnose.Evidence{Source: "ipset", What: "set " + e.set, Value: value}
+	}
+	return diagnose.Evidence{Source: "nftables", What: fmt.Sprintf("set %s %s %s", p.table.Family, p.table.Name, e.set), Value: value}
+}
+
+// remove takes the entry out of its set. What put it there may put it there again.
+func (e *element) remove(p *place) []Fix {
+	if e.text == "" || strings.HasPrefix(e.set, "-") || strings.HasPrefix(p.table.Name, "-") {
+		return nil
+	}
+	_, err := netip.ParseAddr(e.text)
+	fix := Fix{Effect: Removes, Exact: err == nil}
+	fix.Fix = diagnose.Fix{Title: "take it out of the set", NeedsRoot: true, Opens: "what the set guards to " + e.text}
+	if e.ipset {
+		add := []string{"ipset", "add", e.set, e.text}
+		if e.expires > 0 {
+			add = append(add, "timeout", fmt.Sprint(int(e.expires.Seconds())))
+		}
+		fix.Commands, fix.Undo = [][]string{{"ipset", "del", e.set, e.text}}, [][]string{add}
+		return []Fix{fix}
+	}
+	text := e.text
+	if e.timeout > 0 {
+		text += fmt.Sprintf(" timeout %ds", int(e.timeout.Seconds()))
+		if e.expires > 0 {
+			text += fmt.Sprintf(" expires %ds", int(e.expires.Seconds()))
+		}
+	}
+	at := []string{p.table.Family.String(), p.table.Name, e.set}
+	fix.Commands = [][]string{join([]string{"nft", "delete", "element"}, at, []string{"{ " + e.text + " }"})}
+	fix.Undo = [][]string{join([]string{"nft", "add", "element"}, at, []string{"{ " + text + " }"})}
+	return []Fix{fix}
+}
