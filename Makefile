@@ -44,12 +44,13 @@ fuzz: ## each fuzz target for FUZZTIME
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's,/[^/]*_test.go:func , ,' | sort -u | while read -r dir target; do \
 		echo "== $$dir $$target"; $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; done
 
-# Flags of the comparison with the kernel: the first seed, and how many pairs of
-# ruleset and packet (0: until one fails or ^C).
+# Flags of the comparison with the kernel: the first seed, how many pairs of
+# ruleset and packet (0: until one fails or ^C), and how many packets a ruleset gets.
 SEED ?= 1
 PAIRS ?= 0
+PACKETS ?= 100
 oracle: ## random rules and packets: what the evaluator says against what the kernel does
-	CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 ./agent/oracle -run TestOracle -v -args -seed $(SEED) -pairs $(PAIRS)
+	CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 ./agent/oracle -run TestOracle -v -args -seed $(SEED) -pairs $(PAIRS) -packets $(PACKETS)
 
 cross: ## the other systems: the program builds, and vet takes its tests
 	@for t in $(TARGETS); do \
