@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"sync"
@@ -264,6 +265,9 @@ func (f *facts) source(device string, to netip.Addr) (netip.Addr, bool) {
 
 func (f *facts) sysctl(key string) (string, bool) {
 	v, err := f.host.Sysctl(f.ctx, strings.ReplaceAll(key, "/", "."))
+	if errors.Is(err, host.ErrUnsupported) && strings.HasPrefix(key, "net/bridge/") {
+		return "", true // br_netfilter isn't there, and switches nothing
+	}
 	return v.Value, err == nil
 }
 

@@ -75,6 +75,9 @@ func (p *parser) ruleSpec(r *rules.Rule, c *rules.Chain, at int) ([]*rules.Rule,
 		}
 	}
 	r.File, r.Line, r.Text = p.file, p.line, p.source
+	if _, rule, counted := strings.Cut(p.source, "] "); counted && p.source[0] == '[' {
+		r.Text = rule
+	}
 	return p.expand(&s)
 }
 
