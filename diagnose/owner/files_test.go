@@ -3,6 +3,7 @@ package owner
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -83,20 +84,53 @@ func TestUFW(t *testing.T) {
 	}
 }
 
+// The numbers are those of ufw status numbered, recorded with the files.
+func TestPositions(t *testing.T) {
+	read := func(name string) string {
+		data, err := os.ReadFile("testdata/ufw/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	status := map[int]string{}
+	for line := range strings.Lines(read("status")) {
+		var n int
+		if _, err := fmt.Sscanf(line, "[%d]", &n); err == nil {
+			status[n] = line
+		}
+	}
+	four := tuples(read("user.rules"), 1)
+	all := append(four, tuples(read("user6.rules"), four[len(four)-1].position+1)...)
+	seen := map[int]bool{}
+	for _, r := range all {
+		action := strings.ToUpper(strings.TrimPrefix(strings.Split(r.action, "_")[0], "route:"))
+		if line := status[r.position]; !strings.Contains(line, action) || r.dapp != "" && !strings.Contains(line, r.dapp) ||
+			r.dapp == "" && r.dport != "any" && !strings.Contains(line, r.dport) || !anywhere(r.src) && !strings.Contains(line, r.src) {
+			t.Errorf("%s is %d, where ufw has %s", r, r.position, line)
+		}
+		seen[r.position] = true
+	}
+	if len(seen) != len(status) || len(status) != 28 {
+		t.Errorf("%d numbers, ufw has %d", len(seen), len(status))
+	}
+}
+
 // The words are those that make the rule: this is what ufw has for them.
 func TestTuple(t *testing.T) {
 	for line, want := range map[string]string{
 		"allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in":                        "allow 22/tcp",
 		"limit any 22 0.0.0.0/0 any 0.0.0.0/0 in":                        "limit 22",
-		"deny any any 0.0.0.0/0 any 10.77.0.9 in":                        "deny from 10.77.0.9 to any",
+		"deny any any 0.0.0.0/0 any 10.77.0.9 in":                        "deny from 10.77.0.9",
 		"deny_log tcp 25 0.0.0.0/0 any 0.0.0.0/0 out":                    "deny log out 25/tcp",
-		"deny udp 53 0.0.0.0/0 any 0.0.0.0/0 in_eth0":                    "deny in on eth0 proto udp from any to any port 53",
-		"deny udp 53 0.0.0.0/0 any 0.0.0.0/0 out_eth0":                   "deny out on eth0 proto udp from any to any port 53",
-		"route:deny any any 10.9.0.0/24 any 0.0.0.0/0 in_eth0":           "route deny in on eth0 from any to 10.9.0.0/24",
-		"route:deny tcp 80 ::/0 any ::/0 in_eth0!out_eth1":               "route deny in on eth0 out on eth1 proto tcp from any to any port 80",
+		"deny udp 53 0.0.0.0/0 any 0.0.0.0/0 in_eth0":                    "deny in on eth0 proto udp to any port 53",
+		"deny udp 53 0.0.0.0/0 any 0.0.0.0/0 out_eth0":                   "deny out on eth0 proto udp to any port 53",
+		"route:deny any any 10.9.0.0/24 any 0.0.0.0/0 in_eth0":           "route deny in on eth0 to 10.9.0.0/24",
+		"route:deny tcp 80 ::/0 any ::/0 in_eth0!out_eth1":               "route deny in on eth0 out on eth1 proto tcp to any port 80",
 		"allow tcp 80,443 0.0.0.0/0 any 10.0.0.0/8 Nginx%20Full - in":    "allow from 10.0.0.0/8 to any app Nginx Full",
+		"deny gre any 0.0.0.0/0 any 0.0.0.0/0 in":                        "deny proto gre to any",
 		"allow tcp 80 0.0.0.0/0 any 0.0.0.0/0":                           "allow 80/tcp",
-		"deny tcp any 0.0.0.0/0 6000:6010 10.0.0.1 in comment=0a206c696": "deny proto tcp from 10.0.0.1 port 6000:6010 to any",
+		"deny tcp any 0.0.0.0/0 6000:6010 10.0.0.1 in comment=0a206c696": "deny proto tcp from 10.0.0.1 port 6000:6010",
 	} {
 		if got, ok := parseTuple(tupleMark + " " + line); !ok || got.String() != want {
 			t.Errorf("%s: %q, want %q", line, got, want)

@@ -147,6 +147,9 @@ func (t tuple) String() string {
 	}
 	side := func(word, address, port, app string) {
 		if anywhere(address) {
+			if port == "any" && app == "" {
+				return
+			}
 			address = "any"
 		}
 		w = append(w, word, address)
@@ -158,6 +161,9 @@ func (t tuple) String() string {
 	}
 	side("from", t.src, t.sport, t.sapp)
 	side("to", t.dst, t.dport, t.dapp)
+	if t.protocol != "any" && w[len(w)-2] == "proto" {
+		w = append(w, "to", "any") // ufw wants one side
+	}
 	return strings.Join(w, " ")
 }
 
