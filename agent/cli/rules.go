@@ -112,6 +112,11 @@ type elsewhere struct {
 // Firewall is what the files say.
 func (e elsewhere) Firewall(context.Context) (host.Firewall, error) { return e.rules, nil }
 
+// FirewallFiles are none: the host's own tell where its own rules are from.
+func (e elsewhere) FirewallFiles(context.Context) (host.FirewallFiles, error) {
+	return host.FirewallFiles{}, nil
+}
+
 // Hooks are those of the files: they are all read.
 func (e elsewhere) Hooks(context.Context) (host.Hooks, error) { return host.Hooks{}, nil }
 

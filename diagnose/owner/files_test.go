@@ -253,7 +253,7 @@ func TestFirewalld(t *testing.T) {
 		{"admin-prohibited", 8080, `public /etc/firewalld/zones/public.xml:2 firewall-zone zone "public" doesn't have port 8080/tcp open; zone "work" has, but is not the one for this packet | firewall-cmd --zone=public --add-port=8080/tcp`},
 		{"admin-prohibited", 9050, `public /etc/firewalld/zones/public.xml:2  zone "public" doesn't have port 9050/tcp open | firewall-cmd --zone=public --add-port=9050/tcp`},
 		{"10.0.0.0/24", 8080, `public /etc/firewalld/zones/public.xml:5  a rich rule of zone "public" | firewall-cmd --zone=public --add-rich-rule=rule priority="-32768" family="ipv4" source address="10.0.0.9" port port="8080" protocol="tcp" accept`},
-		{"10.0.0.9", 9, `public /etc/firewalld/zones/public.xml:0  a rich rule of zone "public" | firewall-cmd --zone=public --add-rich-rule=rule priority="-32768" family="ipv4" source address="10.0.0.9" port port="9" protocol="tcp" accept`},
+		{"10.0.0.9", 9, `public :0  a rich rule of zone "public" | firewall-cmd --zone=public --add-rich-rule=rule priority="-32768" family="ipv4" source address="10.0.0.9" port port="9" protocol="tcp" accept`},
 		{"10.1.1.1", 9, `my_deny :0  zone "my_deny" doesn't have port 9/tcp open | firewall-cmd --zone=my_deny --add-port=9/tcp`},
 		{"10.0.0.1", 9, `lan :0  a rich rule of policy "lan" | firewall-cmd --policy=lan --add-rich-rule=rule priority="-32768" family="ipv4" source address="10.0.0.9" port port="9" protocol="tcp" accept`},
 		{"10.2.2.2", 9, `public /etc/firewalld/zones/public.xml:2  zone "public" doesn't forward it | `},

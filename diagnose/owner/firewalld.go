@@ -88,7 +88,9 @@ func (f *Facts) firewalld(o *Owner, p *place, flow Flow) {
 			o.Line = r.line
 			o.Evidence = append(o.Evidence, f.line(saved.path, r.line))
 		} else {
-			o.Line = 0
+			o.File, o.Line = "", 0
+		}
+		if o.Line == 0 && saved.path != "" {
 			o.Evidence = append(o.Evidence, diagnose.Evidence{Source: "firewalld", What: z.what(), Value: "the permanent configuration doesn't have that rule: it ends with the next reload"})
 		}
 	case z.forward:

@@ -141,6 +141,19 @@ func TestUnknownPlace(t *testing.T) {
 	}
 }
 
+// Without files, nothing is said of what is in them.
+func TestNoFiles(t *testing.T) {
+	for rules, says := range map[string]string{
+		filter("ufw-user-input", "-A ufw-user-input -p tcp --dport 8080 -j DROP"):                                               "a rule in its chain ufw-user-input",
+		"table inet firewalld { chain filter_IN_public { drop\n }\n chain filter_IN_public_deny { tcp dport 8080 drop\n }\n}\n": `a rich rule of zone "public"`,
+	} {
+		set := parse(t, rules)
+		if o := (&Facts{Rules: set}).Of(culprit(t, set, "8080"), flow4); o.Says != says || o.File != "" || len(o.Evidence) != 0 {
+			t.Errorf("%+v, want %s", o, says)
+		}
+	}
+}
+
 func TestContainers(t *testing.T) {
 	containers := func() []host.Container {
 		return []host.Container{

@@ -2,6 +2,7 @@ package owner
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -178,7 +179,10 @@ func (f *Facts) ufw(o *Owner, p *place, flow Flow) {
 	}
 	f.fromFile(o, p, "ufw")
 	if o.Line == 0 {
-		o.Says = fmt.Sprintf("a rule in its chain %s, which is in none of its files", p.chain.Name)
+		o.Says = "a rule in its chain " + p.chain.Name
+		if slices.ContainsFunc(f.Files, func(file host.File) bool { return saver(file.Path) == "ufw" }) {
+			o.Says += ", which is in none of its files"
+		}
 		return
 	}
 	t, ok := f.tupleAt(o.File, o.Line)
