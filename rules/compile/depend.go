@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
+	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
 )
 
@@ -123,7 +124,7 @@ func (r *rule) linkDependency(p *node, number uint64) *statement {
 	if key == nil {
 		r.conflict(p, at)
 	}
-	return r.compare(newPayload(p.pos, at, key), small(number))
+	return r.compare(newPayload(p.pos, at, key), wide.Small(number))
 }
 
 // addDependency compares what stands below a header (payload_gen_dependency).
@@ -192,7 +193,7 @@ func (r *rule) below(pos syntax.Pos, base, upper *words.Header) *statement {
 		r.failf(pos, "%s can't stand above %s", upper.Name, base.Name)
 	}
 	if field, key := protocolKey(base); field != nil {
-		return r.compare(newPayload(pos, base, field), small(number))
+		return r.compare(newPayload(pos, base, field), wide.Small(number))
 	} else if key != "" {
 		return r.compareMeta(pos, key, number)
 	}
@@ -201,7 +202,7 @@ func (r *rule) below(pos syntax.Pos, base, upper *words.Header) *statement {
 }
 
 func (r *rule) compareMeta(pos syntax.Pos, key string, value uint64) *statement {
-	return r.compare(newMeta(pos, words.KeyByName(words.MetaKeys, key)), small(value))
+	return r.compare(newMeta(pos, words.KeyByName(words.MetaKeys, key)), wide.Small(value))
 }
 
 // compare is a comparison that the rule implies.
@@ -231,12 +232,12 @@ func (r *rule) needMessage(p *node) {
 	r.proto.icmp = want
 	kind := newPayload(p.pos, p.header, p.header.Field("type"))
 	if len(p.field.Messages) == 1 {
-		r.before(r.compare(kind, small(want)))
+		r.before(r.compare(kind, wide.Small(want)))
 		return
 	}
 	lit := &node{kind: literal, pos: p.pos}
 	for _, m := range p.field.Messages {
-		lit.items = append(lit.items, item{key: &node{kind: constant, pos: p.pos, typ: kind.typ, order: words.Network, bits: 8, n: small(uint64(m))}})
+		lit.items = append(lit.items, item{key: &node{kind: constant, pos: p.pos, typ: kind.typ, order: words.Network, bits: 8, n: wide.Small(uint64(m))}})
 	}
 	r.before(&statement{match: &relation{op: "==", left: kind, right: r.anonymous(kind, nil, lit)}})
 }

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
@@ -141,8 +142,8 @@ func exportValue(d *node) []byte {
 	var first, last []byte
 	for _, p := range fields {
 		from, to := p.bounds()
-		first = append(first, padded(from.export(p.order, p.bytes()))...)
-		last = append(last, padded(to.export(p.order, p.bytes()))...)
+		first = append(first, padded(export(from, p.order, p.bytes()))...)
+		last = append(last, padded(export(to, p.order, p.bytes()))...)
 	}
 	return append(first, last...)
 }
@@ -152,7 +153,7 @@ func exportValue(d *node) []byte {
 // nothing, for what lies in front of the first range.
 func (s *set) intervals() {
 	list := s.borders
-	slices.SortStableFunc(list, func(a, b border) int { return a.from.cmp(b.from) })
+	slices.SortStableFunc(list, func(a, b border) int { return a.from.Cmp(b.from) })
 	if s.autoMerge && !s.Map {
 		merged := merge(list)
 		s.Size -= min(s.Size, uint32(len(list)-len(merged)))
@@ -165,12 +166,12 @@ func (s *set) intervals() {
 		}
 	}
 	size := keyBytes(s.key)
-	all := ones(s.key.bits)
+	all := wide.Ones(s.key.bits)
 	out := make([]rules.Element, 0, 2*len(list)+1+len(s.Elements))
 	keys := make([]byte, 0, cap(out)*size)
 	export := func(n num) []byte {
 		at := len(keys)
-		keys = n.appendTo(keys, words.Network, size)
+		keys = appendTo(n, keys, words.Network, size)
 		return keys[at:len(keys):len(keys)]
 	}
 	for n, b := range list {
@@ -186,7 +187,7 @@ func (s *set) intervals() {
 		if b.to == all {
 			continue
 		}
-		next := b.to.next()
+		next := b.to.Next()
 		if s.Anonymous && n+1 < len(list) && list[n+1].from == next {
 			continue // the next range's start ends this one
 		}
@@ -202,10 +203,10 @@ func merge(list []border) []border {
 	for _, b := range list {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			if b.to.cmp(last.to) <= 0 {
+			if b.to.Cmp(last.to) <= 0 {
 				continue
 			}
-			if b.from.cmp(last.to) <= 0 || b.from == last.to.next() {
+			if b.from.Cmp(last.to) <= 0 || b.from == last.to.Next() {
 				last.to = b.to
 				continue
 			}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
@@ -52,7 +53,7 @@ func (g *emitter) value(n *node, dest rules.Reg) {
 	case payload:
 		g.add(&rules.Payload{Base: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Reg: dest})
 	case option:
-		g.add(&rules.Exthdr{Type: uint8(n.n.lo), Op: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Flags: n.key, Reg: dest})
+		g.add(&rules.Exthdr{Type: uint8(n.n.Lo), Op: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Flags: n.key, Reg: dest})
 	case meta, ct:
 		g.add(n.expr(dest))
 	case load:
@@ -67,7 +68,7 @@ func (g *emitter) value(n *node, dest rules.Reg) {
 			if n.op == ">>" {
 				op = 2
 			}
-			g.add(&rules.Bitwise{Source: dest, Dest: dest, Op: op, Len: uint32(n.bytes()), Data: n.right.n.export(n.right.order, 4)})
+			g.add(&rules.Bitwise{Source: dest, Dest: dest, Op: op, Len: uint32(n.bytes()), Data: export(n.right.n, n.right.order, 4)})
 			return
 		}
 		g.bitwise(n, dest)
@@ -114,7 +115,7 @@ func (g *emitter) bitwise(n *node, dest rules.Reg) {
 		left = left.left
 	}
 	g.value(left, dest)
-	mask, xor := ones(n.bits), num{}
+	mask, xor := wide.Ones(n.bits), num{}
 	for i := len(row) - 1; i >= 0; i-- {
 		v := row[i].right.n
 		var m, x num
@@ -122,15 +123,15 @@ func (g *emitter) bitwise(n *node, dest rules.Reg) {
 		case "&":
 			m = v
 		case "|":
-			m, x = v.not(), v
+			m, x = v.Not(), v
 		case "^":
-			m, x = ones(n.bits), v
+			m, x = wide.Ones(n.bits), v
 		}
-		xor = x.xor(xor.and(m))
-		mask = mask.and(m)
+		xor = x.Xor(xor.And(m))
+		mask = mask.And(m)
 	}
 	size := n.bytes()
-	g.add(&rules.Bitwise{Source: dest, Dest: dest, Len: uint32(size), Mask: mask.export(n.order, size), Xor: xor.export(n.order, size)})
+	g.add(&rules.Bitwise{Source: dest, Dest: dest, Len: uint32(size), Mask: export(mask, n.order, size), Xor: export(xor, n.order, size)})
 }
 
 // reduce drops a comparison that the family implies and merges comparisons of
@@ -151,7 +152,7 @@ func reduce(family rules.Family, list []*statement, unequal Unequal) []*statemen
 			case left.kind == payload && (s.match.op == "==" || s.match.op == "in" || s.match.op == "!=" && unequal != UnequalApart):
 				fields = append(fields, s)
 			case i+1 < len(list) && left.kind == meta && left.key == metaProtocol && s.match.op != "!=" &&
-				(family == rules.IP && right.n == small(0x0800) || family == rules.IP6 && right.n == small(0x86dd)):
+				(family == rules.IP && right.n == wide.Small(0x0800) || family == rules.IP6 && right.n == wide.Small(0x86dd)):
 				continue
 			}
 		}
@@ -200,7 +201,7 @@ func merge2(to *statement, a, b *relation, unequal Unequal) {
 	left := &node{kind: payload, pos: a.left.pos, typ: words.Integer, order: words.Network, bits: a.left.bits + b.left.bits,
 		base: a.left.base, offset: a.left.offset, raw: true, protocol: b.left.protocol}
 	right := &node{kind: constant, pos: a.right.pos, typ: words.Integer, order: words.Network, bits: left.bits,
-		n: a.right.n.shl(b.left.bits).or(b.right.n)}
+		n: a.right.n.Shl(b.left.bits).Or(b.right.n)}
 	to.match = &relation{op: to.match.op, left: left, right: right}
 }
 

@@ -3,6 +3,7 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"github.com/portwhy/portwhy/rules/wide"
 
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/words"
@@ -193,7 +194,7 @@ func (r *rule) bits(e *syntax.List) *node {
 		if n.kind != constant {
 			r.failf(n.pos, "a flag was expected")
 		}
-		all = all.or(n.n)
+		all = all.Or(n.n)
 	}
 	r.ctx = ctx
 	return &node{kind: constant, pos: e.Pos, typ: ctx.typ, order: words.Host, bits: ctx.bits, n: all}
@@ -238,13 +239,13 @@ func (r *rule) prefix(e *syntax.Prefix) *node {
 		r.failf(e.Pos, "a prefix of %d bits, but the value has %d", e.Len, base.bits)
 	}
 	cut := *base
-	cut.n = base.n.and(prefixMask(base.bits, int(e.Len)))
+	cut.n = base.n.And(wide.PrefixMask(base.bits, int(e.Len)))
 	return &node{kind: prefix, pos: e.Pos, typ: base.typ, order: base.order, bits: base.bits, left: &cut, length: int(e.Len)}
 }
 
 func (r *rule) span(e *syntax.Range) *node {
 	from, to := r.spanEnds(e)
-	if from.n.cmp(to.n) > 0 {
+	if from.n.Cmp(to.n) > 0 {
 		r.failf(e.Pos, "a range that ends before it starts")
 	}
 	return &node{kind: span, pos: e.Pos, typ: from.typ, order: from.order, bits: from.bits, left: from, right: to}
@@ -291,7 +292,7 @@ func (r *rule) binary(e *syntax.Binary) *node {
 }
 
 func (r *rule) shift(e *syntax.Binary, left, right *node) *node {
-	if right.n.cmp(small(uint64(left.bits))) >= 0 {
+	if right.n.Cmp(wide.Small(uint64(left.bits))) >= 0 {
 		// Newer nft widens the value to what it is written to.
 		unsuref("bitwise", "nft 1.0.6 has no shift of %d bits by %s", left.bits, right.n)
 	}
@@ -310,17 +311,17 @@ func fold(n *node) *node {
 	a, b := n.left.n, n.right.n
 	switch n.op {
 	case "&":
-		a = a.and(b)
+		a = a.And(b)
 	case "|":
-		a = a.or(b)
+		a = a.Or(b)
 	case "^":
-		a = a.xor(b)
+		a = a.Xor(b)
 	case "<<":
-		a = a.shl(int(b.lo))
+		a = a.Shl(int(b.Lo))
 	case ">>":
-		a = a.shr(int(b.lo))
+		a = a.Shr(int(b.Lo))
 	}
-	return &node{kind: constant, pos: n.pos, typ: n.typ, order: n.order, bits: n.bits, n: a.and(ones(n.bits))}
+	return &node{kind: constant, pos: n.pos, typ: n.typ, order: n.order, bits: n.bits, n: a.And(wide.Ones(n.bits))}
 }
 
 // reorder turns a value's bytes around where the other order is needed

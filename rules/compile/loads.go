@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
+	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
 )
 
@@ -58,14 +59,14 @@ func (r *rule) trim(n *node) *node {
 	}
 	extra, shift := shiftOf(n.offset, n.bits)
 	width := n.bits + shift
-	mask := &node{kind: constant, pos: n.pos, typ: words.Integer, order: n.order, bits: width, n: ones(n.bits).shl(shift)}
-	wide := *n
-	wide.bits += extra
-	and := &node{kind: operation, pos: n.pos, typ: n.typ, order: n.order, bits: width, op: "&", left: &wide, right: mask}
+	mask := &node{kind: constant, pos: n.pos, typ: words.Integer, order: n.order, bits: width, n: wide.Ones(n.bits).Shl(shift)}
+	whole := *n
+	whole.bits += extra
+	and := &node{kind: operation, pos: n.pos, typ: n.typ, order: n.order, bits: width, op: "&", left: &whole, right: mask}
 	if shift == 0 {
 		return and
 	}
-	by := &node{kind: constant, pos: n.pos, typ: words.Integer, order: words.Host, bits: 8, n: small(uint64(shift))}
+	by := &node{kind: constant, pos: n.pos, typ: words.Integer, order: words.Host, bits: 8, n: wide.Small(uint64(shift))}
 	return &node{kind: operation, pos: n.pos, typ: n.typ, order: n.order, bits: width, op: ">>", left: and, right: by}
 }
 
@@ -153,7 +154,7 @@ func (r *rule) present(pos syntax.Pos, kind uint8, op uint32) *node {
 
 func optionNode(pos syntax.Pos, kind uint8, op uint32, f *words.Field) *node {
 	n := &node{kind: option, pos: pos, typ: f.Type, order: words.Network, bits: f.Bits, offset: f.Offset, base: op}
-	n.n = small(uint64(kind))
+	n.n = wide.Small(uint64(kind))
 	return n
 }
 

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
@@ -108,9 +109,9 @@ func (r *rule) around(f, value *node, offset, length, shift int) *node {
 		unsuref("payload", "nft 1.0.6 writes only known values to a part of %d bytes", length)
 	}
 	load := &node{kind: payload, pos: f.pos, typ: words.Integer, order: f.order, bits: width, base: f.base, offset: offset * 8, raw: true}
-	mask := &node{kind: constant, typ: words.Integer, order: f.order, bits: width, n: ones(f.bits).shl(shift).xor(ones(width))}
+	mask := &node{kind: constant, typ: words.Integer, order: f.order, bits: width, n: wide.Ones(f.bits).Shl(shift).Xor(wide.Ones(width))}
 	and := &node{kind: operation, pos: f.pos, typ: f.typ, order: f.order, bits: width, op: "&", left: load, right: mask}
-	put := &node{kind: constant, typ: words.Integer, order: f.order, bits: width, n: value.n.shl(shift)}
+	put := &node{kind: constant, typ: words.Integer, order: f.order, bits: width, n: value.n.Shl(shift)}
 	return &node{kind: operation, pos: f.pos, typ: f.typ, order: f.order, bits: width, op: "^", left: and, right: put}
 }
 

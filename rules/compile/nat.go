@@ -300,7 +300,7 @@ func (r *rule) queue(st *syntax.Queue) {
 	switch n.kind {
 	case constant, span:
 		from, to := n.bounds()
-		out.Num, out.Total = uint16(from.lo), uint16(to.lo-from.lo+1)
+		out.Num, out.Total = uint16(from.Lo), uint16(to.Lo-from.Lo+1)
 		r.emit(&out)
 		return
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
@@ -121,7 +122,7 @@ func words32(bits int) int { return (bits + 31) / 32 }
 // export is the value as it stands in a register or in a set without ranges.
 func (n *node) export() []byte {
 	if n.kind != concat {
-		return n.n.export(n.order, n.bytes())
+		return export(n.n, n.order, n.bytes())
 	}
 	var b []byte
 	for _, p := range n.parts {
@@ -137,7 +138,7 @@ func padded(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
 func (n *node) bounds() (from, to num) {
 	switch n.kind {
 	case prefix:
-		return n.left.n, n.left.n.or(ones(n.left.bits - n.length))
+		return n.left.n, n.left.n.Or(wide.Ones(n.left.bits - n.length))
 	case span:
 		return n.left.n, n.right.n
 	}
@@ -154,5 +155,5 @@ func (n *node) exportBounds() (from, to []byte) {
 		return from, to
 	}
 	a, b := n.bounds()
-	return a.export(words.Network, n.bytes()), b.export(words.Network, n.bytes())
+	return export(a, words.Network, n.bytes()), export(b, words.Network, n.bytes())
 }

@@ -164,7 +164,7 @@ func (p *protocols) set(base int, h *words.Header) {
 // compared takes over what is known after a field or key was found equal to a
 // value (relational_expr_pctx_update and what it calls).
 func (p *protocols) compared(left *node, value num) {
-	n := value.lo
+	n := value.Lo
 	switch left.kind {
 	case payload:
 		p.comparedField(left, n)

@@ -74,7 +74,7 @@ func (r *rule) rejectCode(st *syntax.Reject, typ *words.Type) uint8 {
 	if n.kind != constant {
 		r.failf(st.Code.Position(), "a code was expected")
 	}
-	return uint8(n.n.lo)
+	return uint8(n.n.Lo)
 }
 
 func (r *rule) rejectNeeds(st *syntax.Reject, family rules.Family, out *rules.Reject) {

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 	"strings"
 
@@ -78,7 +79,7 @@ func (r *rule) rightSide(e *syntax.Match, left *node, op string) (*node, string)
 	ctx := r.ctx
 	from, to := r.spanEnds(hours)
 	r.ctx = ctx
-	if from.n.cmp(to.n) > 0 && op != "<" && op != ">" {
+	if from.n.Cmp(to.n) > 0 && op != "<" && op != ">" {
 		from, to = to, from
 		if op == "!=" {
 			op = "=="
@@ -179,20 +180,20 @@ func (r *rule) transfer(rel *relation) {
 	if left.kind != operation || left.op != "<<" && left.op != ">>" && left.op != "^" {
 		return
 	}
-	by := int(left.right.n.lo)
+	by := int(left.right.n.Lo)
 	move := func(n *node) *node {
 		out := *n
 		switch left.op {
 		case "<<":
-			if n.n.trailingZeros() < by {
+			if n.n.Scan1(0) < by {
 				r.failf(n.pos, "the comparison is always false")
 			}
-			out.n = n.n.shr(by)
+			out.n = n.n.Shr(by)
 		case ">>":
 			out.bits = max(n.bits, left.bits)
-			out.n = n.n.shl(by).and(ones(out.bits))
+			out.n = n.n.Shl(by).And(wide.Ones(out.bits))
 		case "^":
-			out.n = n.n.xor(left.right.n)
+			out.n = n.n.Xor(left.right.n)
 		}
 		return &out
 	}
@@ -215,7 +216,7 @@ func (r *rule) transfer(rel *relation) {
 	}
 	rel.left = left.left
 	if left.op == ">>" && !shiftedMask(left.left, by) {
-		mask := ones(left.left.bits).shl(by).and(ones(left.left.bits))
+		mask := wide.Ones(left.left.bits).Shl(by).And(wide.Ones(left.left.bits))
 		rel.left = &node{kind: operation, pos: left.pos, typ: left.typ, order: left.left.order, bits: left.left.bits, op: "&", left: left.left,
 			right: &node{kind: constant, typ: left.typ, order: left.left.order, bits: left.left.bits, n: mask}}
 	}
@@ -223,7 +224,7 @@ func (r *rule) transfer(rel *relation) {
 
 // shiftedMask reports whether a mask already clears what a shift would drop.
 func shiftedMask(n *node, by int) bool {
-	return n.kind == operation && n.op == "&" && n.right.n.and(ones(by)) == num{}
+	return n.kind == operation && n.op == "&" && n.right.n.And(wide.Ones(by)) == num{}
 }
 
 // byDeviceName is the left side of a comparison of devices by index with names
@@ -344,7 +345,7 @@ func (g *emitter) prefix(rel *relation, source rules.Reg) {
 	}
 	g.value(left, source)
 	size := right.bytes()
-	g.add(&rules.Bitwise{Source: source, Dest: source, Len: uint32(size), Mask: prefixMask(right.bits, right.length).export(right.order, size),
+	g.add(&rules.Bitwise{Source: source, Dest: source, Len: uint32(size), Mask: export(wide.PrefixMask(right.bits, right.length), right.order, size),
 		Xor: make([]byte, size)})
 	g.add(&rules.Cmp{Source: source, Op: cmpOp(rel.op), Data: right.left.export()})
 }

@@ -50,7 +50,7 @@ func (r *rule) statement(st syntax.Stmt) {
 		r.meter(st)
 	case *syntax.ResetOption:
 		n := r.optionField(&syntax.Option{Pos: st.Option.Pos, Kind: st.Option.Kind, Name: st.Option.Name, Raw: st.Option.Raw, Number: st.Option.Number, Len: 8})
-		r.emit(&rules.Exthdr{Type: uint8(n.n.lo), Op: n.base, Reset: true})
+		r.emit(&rules.Exthdr{Type: uint8(n.n.Lo), Op: n.base, Reset: true})
 	case *syntax.XT:
 		r.xt(st)
 	case *syntax.Unknown:
@@ -266,7 +266,7 @@ func (r *rule) mangle(st *syntax.Mangle) {
 			n = r.reorder(n, words.Network)
 		}
 		r.write(n, func(reg rules.Reg) rules.Expr {
-			return &rules.Exthdr{Type: uint8(f.n.lo), Op: f.base, Offset: uint32(f.offset / 8), Len: uint32(f.bits / 8), Write: true, Reg: reg}
+			return &rules.Exthdr{Type: uint8(f.n.Lo), Op: f.base, Offset: uint32(f.offset / 8), Len: uint32(f.bits / 8), Write: true, Reg: reg}
 		})
 	case *syntax.Payload, *syntax.RawPayload:
 		r.manglePacket(k, st.Value)

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ func (r *rule) constant(e syntax.Expr) *node {
 	case *syntax.Bool:
 		n.typ = words.Boolean
 		if e.Value {
-			n.n = small(1)
+			n.n = wide.Small(1)
 		}
 		return n
 	case *syntax.Number:
@@ -48,26 +49,26 @@ func (r *rule) number(n *node, v uint64) num {
 		if v >= 128 {
 			r.failf(n.pos, "label %d: up to 127 was expected", v)
 		}
-		return small(1).shl(int(v))
+		return wide.Small(1).Shl(int(v))
 	case words.Time: // seconds; the kernel has milliseconds
-		return small(v * 1000)
+		return wide.Small(v * 1000)
 	case words.Hour, words.Date:
 		if n.typ == words.Date {
-			return small(v * uint64(time.Second))
+			return wide.Small(v * uint64(time.Second))
 		}
-		return small(v)
+		return wide.Small(v)
 	case words.IPv6Addr, words.EtherAddr, words.LLAddr:
 		r.failf(n.pos, "an address was expected, not a number")
 	}
-	return small(v)
+	return wide.Small(v)
 }
 
 // fits checks that a number is no longer than its type.
 func (r *rule) fits(n *node) {
-	if r.ctx.max > 0 && n.n.cmp(small(r.ctx.max)) > 0 {
+	if r.ctx.max > 0 && n.n.Cmp(wide.Small(r.ctx.max)) > 0 {
 		r.failf(n.pos, "%s is more than %d", n.n, r.ctx.max)
 	}
-	if n.bits > 0 && n.n.cmp(ones(n.bits)) > 0 {
+	if n.bits > 0 && n.n.Cmp(wide.Ones(n.bits)) > 0 {
 		r.failf(n.pos, "%s is more than %d bits hold", n.n, n.bits)
 	}
 }
@@ -89,7 +90,7 @@ func (r *rule) word(n *node, s string) num {
 		if err != nil || a.Zone() != "" || a.Is4() != (n.typ == words.IPv4Addr) {
 			r.failf(n.pos, "%q is no address of type %s", s, n.typ.Name)
 		}
-		return fromBytes(a.AsSlice())
+		return wide.FromBytes(a.AsSlice())
 	case words.EtherAddr, words.LLAddr:
 		var b []byte
 		for part := range strings.SplitSeq(s, ":") {
@@ -101,14 +102,14 @@ func (r *rule) word(n *node, s string) num {
 		if n.typ == words.EtherAddr && len(b) != 6 {
 			r.failf(n.pos, "%q is no link layer address", s)
 		}
-		return fromBytes(b)
+		return wide.FromBytes(b)
 	case words.IfaceIndex:
 		return r.device(n, s)
 	case words.Hour, words.Date, words.Time:
 		return r.clock(n, s)
 	case words.ClassID:
 		if v, ok := n.typ.Value(s); ok {
-			return small(v)
+			return wide.Small(v)
 		}
 		major, minor, ok := strings.Cut(s, ":")
 		a, err1 := strconv.ParseUint(major, 16, 16)
@@ -116,26 +117,26 @@ func (r *rule) word(n *node, s string) num {
 		if !ok || err1 != nil || err2 != nil {
 			r.failf(n.pos, "%q is no class", s)
 		}
-		return small(a<<16 | b)
+		return wide.Small(a<<16 | b)
 	}
 	if v, ok := n.typ.Value(s); ok {
-		return small(v)
+		return wide.Small(v)
 	}
 	if v, ok := fromText(s); ok {
-		if v.hi == 0 {
-			return r.number(n, v.lo)
+		if v.Hi == 0 {
+			return r.number(n, v.Lo)
 		}
 		return v
 	}
 	switch n.typ {
 	case words.InetService:
 		if port, ok := xt.Service(s); ok {
-			return small(uint64(port))
+			return wide.Small(uint64(port))
 		}
 		unsuref("service", "the port of %q goes by the services(5) of its host", s)
 	case words.InetProto:
 		if s == "icmpv6" || s == "comp" { // nft's own words
-			return small(uint64(header(s).Number))
+			return wide.Small(uint64(header(s).Number))
 		}
 		unsuref("protocol", "the number of %q goes by the protocols(5) of its host", s)
 	case words.UID, words.GID:
@@ -155,14 +156,14 @@ const loopback = 1
 
 func (r *rule) device(n *node, s string) num {
 	if v, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return small(v)
+		return wide.Small(v)
 	}
 	if s == "lo" {
-		return small(loopback)
+		return wide.Small(loopback)
 	}
 	if ask := r.c.opts.Interface; ask != nil {
 		if index, ok := ask(s); ok {
-			return small(uint64(index))
+			return wide.Small(uint64(index))
 		}
 	}
 	unsuref("iface_index", "the index of device %q is only known to its host", s)
@@ -186,7 +187,7 @@ func (r *rule) name(n *node, s string) *node {
 	if s == "" || len(s) >= size && !wild || len(s) > size || strings.IndexByte(s, 0) >= 0 {
 		r.failf(n.pos, "a name of 1 to %d bytes was expected", size-1)
 	}
-	n.n = fromBytes(append([]byte(s), make([]byte, size-len(s))...))
+	n.n = wide.FromBytes(append([]byte(s), make([]byte, size-len(s))...))
 	n.bits = size * 8
 	if !wild {
 		return n
@@ -202,7 +203,7 @@ func (r *rule) clock(n *node, s string) num {
 		if !ok {
 			r.failf(n.pos, "%q is no time, such as 1h30m", s)
 		}
-		return small(ms)
+		return wide.Small(ms)
 	}
 	zone := r.c.opts.Location
 	if zone == nil {
@@ -211,7 +212,7 @@ func (r *rule) clock(n *node, s string) num {
 	if n.typ == words.Date {
 		for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
 			if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-				return small(uint64(t.UnixNano()))
+				return wide.Small(uint64(t.UnixNano()))
 			}
 		}
 		r.failf(n.pos, "%q is no date", s)
@@ -220,7 +221,7 @@ func (r *rule) clock(n *node, s string) num {
 		if t, err := time.Parse(layout, s); err == nil {
 			_, offset := r.c.now.In(zone).Zone()
 			second := t.Hour()*3600 + t.Minute()*60 + t.Second() - offset
-			return small(uint64((second%86400 + 86400) % 86400))
+			return wide.Small(uint64((second%86400 + 86400) % 86400))
 		}
 	}
 	r.failf(n.pos, "%q is no hour", s)

@@ -226,8 +226,8 @@ func pair(a, b *node, prefixes bool) *node {
 
 // prefixLen says how long the prefix is that a range from a to b makes.
 func prefixLen(a, b num, bits int) (int, bool) {
-	free := a.xor(b).scan0(0)
-	if a.xor(b).scan1(free+1) < bits || a.scan1(0) < free {
+	free := a.Xor(b).Scan0(0)
+	if a.Xor(b).Scan1(free+1) < bits || a.Scan1(0) < free {
 		return 0, false
 	}
 	return bits - free, true

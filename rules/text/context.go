@@ -186,8 +186,8 @@ func (c *context) trim(p *node, mask *node) (shift int, ok bool) {
 	if h == nil {
 		return 0, false
 	}
-	maskOffset := mask.n.scan1(0)
-	maskLen := mask.n.scan0(maskOffset + 1)
+	maskOffset := mask.n.Scan1(0)
+	maskLen := mask.n.Scan0(maskOffset + 1)
 	h, skip := c.behind(h, p)
 	off := (mask.bits+7)/8*8 - maskLen
 	at, left, total := p.offset-skip+off, p.bits, 0
@@ -294,7 +294,7 @@ func (c *context) reset() {
 func (c *context) store(s *stmt, base int) {
 	l, r := s.expr.left, s.expr.right
 	if l.kind == payload && r.kind == value && r.bits == 8 {
-		t := r.n.lo
+		t := r.n.Lo
 		switch l.header {
 		case icmp:
 			if t == 0 {
@@ -341,7 +341,7 @@ func (c *context) implied(p *node) bool {
 					return false
 				}
 				if l.header == ether && d.right.kind == value && d.right.bits == 16 {
-					return d.right.n.lo == 0x8100
+					return d.right.n.Lo == 0x8100
 				}
 				return true
 			}
@@ -361,7 +361,7 @@ func (c *context) learn(l, r *node) {
 	if !l.protocol || r.kind != value {
 		return
 	}
-	v := r.n.lo
+	v := r.n.Lo
 	switch l.kind {
 	case payload:
 		below := c.header(l.base)

@@ -2,6 +2,7 @@ package text
 
 import (
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
 )
 
@@ -222,7 +223,7 @@ func (c *context) postValue(n *node) *node {
 		return n
 	}
 	if n.order == words.Host && littleHost {
-		n.n = n.n.swap(n.bits / 8)
+		n.n = n.n.Swap(n.bits / 8)
 	}
 	if isBitmask(n.typ) {
 		return bitList(n)
@@ -233,8 +234,8 @@ func (c *context) postValue(n *node) *node {
 // bitList writes a value of several flags as flag | flag.
 func bitList(n *node) *node {
 	var tree *node
-	for at := n.n.scan1(0); at < 128; at = n.n.scan1(at + 1) {
-		f := &node{kind: value, typ: n.typ, order: n.order, bits: n.bits, n: num{0, 1}.shl(at)}
+	for at := n.n.Scan1(0); at < 128; at = n.n.Scan1(at + 1) {
+		f := &node{kind: value, typ: n.typ, order: n.order, bits: n.bits, n: wide.Small(1).Shl(at)}
 		if tree == nil {
 			tree = f
 			continue
@@ -297,7 +298,7 @@ func (c *context) cut(in *node, at **node) bool {
 		if !left.cutOption(mask) {
 			return false
 		}
-		shift = mask.n.scan1(0)
+		shift = mask.n.Scan1(0)
 	default:
 		return false
 	}
@@ -315,8 +316,8 @@ func (c *context) cut(in *node, at **node) bool {
 }
 
 func (n *node) cutOption(mask *node) bool {
-	off := mask.n.scan1(0)
-	end := mask.n.scan0(off + 1)
+	off := mask.n.Scan1(0)
+	end := mask.n.Scan0(off + 1)
 	if n.optionField != nil && n.ext.Op != 0 || n.ext.Op > 2 {
 		return false
 	}
@@ -326,7 +327,7 @@ func (n *node) cutOption(mask *node) bool {
 func (n *node) adjust(shift, bits int) {
 	switch n.kind {
 	case value:
-		n.n, n.bits = n.n.shr(shift), bits
+		n.n, n.bits = n.n.Shr(shift), bits
 	case ranged:
 		n.left.adjust(shift, bits)
 		n.right.adjust(shift, bits)
@@ -382,7 +383,7 @@ func (c *context) expandMatch(n *node, p *node) {
 		v := n.right.splice(part.bits)
 		v.setType(part.typ, part.order)
 		if part.field != nil && part.header != th && part.bits < part.field.Bits {
-			v.n, v.bits = v.n.shl(part.field.Bits-part.bits), part.field.Bits
+			v.n, v.bits = v.n.Shl(part.field.Bits-part.bits), part.field.Bits
 			v = &node{kind: prefix, left: v, plen: part.bits, typ: part.typ, order: part.order, bits: part.field.Bits}
 		}
 		r := &node{kind: relation, op: n.op, left: part, right: v}
@@ -393,7 +394,7 @@ func (c *context) expandMatch(n *node, p *node) {
 		}
 		c.pending = append(c.pending, s)
 		if h := c.header(uint32(base)); part.protocol && n.op == eq && v.kind == value && below != nil {
-			if next := upper(h, v.n.lo); next != nil && next.Base == h.Base {
+			if next := upper(h, v.n.Lo); next != nil && next.Base == h.Base {
 				base--
 			}
 		}

@@ -2,6 +2,7 @@ package text
 
 import (
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
 )
 
@@ -55,7 +56,7 @@ func (c *context) keyImplies(n *node) bool {
 		return true
 	}
 	var nfproto rules.Family
-	l, v := d.expr.left, d.expr.right.n.lo
+	l, v := d.expr.left, d.expr.right.n.Lo
 	byType := map[uint64]rules.Family{0x0800: rules.IP, 0x86dd: rules.IP6}
 	switch {
 	case l.kind == meta && l.key == metaNFProto:
@@ -75,7 +76,7 @@ func (c *context) keyImplies(n *node) bool {
 	if n.left.kind != meta || n.left.key != metaL4Proto {
 		return true
 	}
-	switch n.right.n.lo {
+	switch n.right.n.Lo {
 	case 1:
 		return nfproto != rules.IP6
 	case 58:
@@ -92,7 +93,7 @@ func (c *context) postMasked(n *node) *node {
 	switch {
 	case b.op == and && (n.op == eq || n.op == neq) && isBitmask(right.typ):
 		switch {
-		case right.kind == value && right.n.zero():
+		case right.kind == value && right.n.Zero():
 			n.left, n.right = b.left, orList(b.right)
 			n.op = map[op]op{neq: implicit, eq: negated}[n.op]
 		case right.kind == value && constant && right.n == b.right.n:
@@ -101,16 +102,16 @@ func (c *context) postMasked(n *node) *node {
 		}
 	case b.op == and && constant && right.kind == value && b.left.typ != nil && b.left.typ.Prefix && isPrefix(b.right):
 		n.left = b.left
-		at := b.right.n.scan1(0)
+		at := b.right.n.Scan1(0)
 		plen := 0
 		if at < 128 {
-			plen = b.right.n.scan0(at+1) - at
+			plen = b.right.n.Scan0(at+1) - at
 		}
 		n.right = &node{kind: prefix, left: right, plen: plen, typ: right.typ, order: right.order, bits: right.bits}
 	case b.op == and && constant:
 		c.cut(n, &n.left)
 	case b.op == shiftRight && b.left.kind == binary2 && b.left.op == and && constant && b.left.right.kind == value:
-		if c.cut(b, &b.left) && b.right.n.zero() {
+		if c.cut(b, &b.left) && b.right.n.Zero() {
 			n.left = b.left
 		}
 	}
@@ -119,8 +120,8 @@ func (c *context) postMasked(n *node) *node {
 
 // isPrefix says whether a mask's ones are its first bits, or all zero.
 func isPrefix(mask *node) bool {
-	at := mask.n.scan1(0)
-	return at == 128 || mask.n.scan0(at+1) >= mask.bits
+	at := mask.n.Scan1(0)
+	return at == 128 || mask.n.Scan0(at+1) >= mask.bits
 }
 
 // foldWrite reads a store into the packet. Where the field is not whole bytes,
@@ -140,15 +141,15 @@ func (c *context) foldBits(s *stmt) {
 	if y.kind != binary2 || y.right.kind != value {
 		return
 	}
-	whole := ones(y.bits)
+	whole := wide.Ones(y.bits)
 	var p *node
 	var mask, set num
 	switch {
 	case y.op == or && y.left.kind == binary2 && y.left.op == and && y.left.left.kind == payload && y.left.right.kind == value:
 		p, set = y.left.left, y.right.n
-		mask = whole.xor(y.left.right.n).xor(set) // the bits that | sets are no longer in the mask
+		mask = whole.Xor(y.left.right.n).Xor(set) // the bits that | sets are no longer in the mask
 	case y.op == and && y.left.kind == payload:
-		p, mask = y.left, whole.xor(y.right.n)
+		p, mask = y.left, whole.Xor(y.right.n)
 	case y.op == or && y.left.kind == payload:
 		p, set, mask = y.left, y.right.n, y.right.n
 	default:
@@ -167,5 +168,5 @@ func (c *context) foldBits(s *stmt) {
 		return
 	}
 	s.x = field
-	s.y = &node{kind: value, n: set.shr(shift), bits: field.bits}
+	s.y = &node{kind: value, n: set.Shr(shift), bits: field.bits}
 }

@@ -2,6 +2,7 @@ package text
 
 import (
 	"encoding/hex"
+	"github.com/portwhy/portwhy/rules/wide"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -262,7 +263,7 @@ func (w *writer) network(option string, address, mask []byte, not bool) {
 // address writes 4 or 16 bytes as inet_ntop(3) does.
 func (w *writer) address(b []byte) {
 	if len(b) == 16 {
-		w.ipv6(fromBytes(b))
+		w.ipv6(wide.FromBytes(b))
 		return
 	}
 	w.buf = netip.AddrFrom4([4]byte(b)).AppendTo(w.buf)

@@ -2,6 +2,7 @@ package text
 
 import (
 	"encoding/binary"
+	"github.com/portwhy/portwhy/rules/wide"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/words"
@@ -111,15 +112,15 @@ func constant(b []byte) *node {
 	if len(b) > 16 {
 		return &node{kind: unread, text: rawBytes(b), bits: 8 * len(b)}
 	}
-	return &node{kind: value, n: fromBytes(b), bits: 8 * len(b)}
+	return &node{kind: value, n: wide.FromBytes(b), bits: 8 * len(b)}
 }
 
 // splice takes the first bits off a value.
 func (n *node) splice(bits int) *node {
 	bits = min(max(bits, 0), n.bits)
-	c := &node{kind: value, n: n.n.shr(n.bits - bits), bits: bits}
+	c := &node{kind: value, n: n.n.Shr(n.bits - bits), bits: bits}
 	n.bits -= bits
-	n.n = n.n.and(ones(n.bits))
+	n.n = n.n.And(wide.Ones(n.bits))
 	return c
 }
 

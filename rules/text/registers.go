@@ -3,6 +3,7 @@ package text
 import (
 	"encoding/binary"
 	"fmt"
+	"github.com/portwhy/portwhy/rules/wide"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/words"
@@ -202,7 +203,7 @@ func (r *reader) compare(e rules.Expr) bool {
 		switch {
 		case left.bits > right.bits && !isString(left.typ):
 			n := *right
-			n.n, n.bits = n.n.shl(left.bits-right.bits), left.bits
+			n.n, n.bits = n.n.Shl(left.bits-right.bits), left.bits
 			right = &node{kind: prefix, left: &n, plen: right.bits, bits: left.bits}
 		case left.bits > 0 && left.bits < right.bits:
 			left = r.concat(e.Source, right.bits)
@@ -278,20 +279,20 @@ func bitwise(n *node, e *rules.Bitwise) *node {
 		if len(e.Mask) != int(e.Len) || len(e.Xor) != int(e.Len) || e.Len > 16 || e.Len == 0 {
 			return nil
 		}
-		m, x := fromBytes(e.Mask), fromBytes(e.Xor)
-		o := m.and(x).xor(x)
-		x = x.and(m)
-		m = m.or(o)
+		m, x := wide.FromBytes(e.Mask), wide.FromBytes(e.Xor)
+		o := m.And(x).Xor(x)
+		x = x.And(m)
+		m = m.Or(o)
 		width := 8 * int(e.Len)
-		if m.scan0(0) < n.bits {
+		if m.Scan0(0) < n.bits {
 			n = operate(and, m)
 			n.right.bits = width
 		}
-		if !x.zero() {
+		if !x.Zero() {
 			n = operate(xor, x)
 			n.right.bits = width
 		}
-		if !o.zero() {
+		if !o.Zero() {
 			n = operate(or, o)
 			n.right.bits = width
 		}
@@ -301,7 +302,7 @@ func bitwise(n *node, e *rules.Bitwise) *node {
 			return nil
 		}
 		o := map[uint32]op{1: shiftLeft, 2: shiftRight}[e.Op]
-		n = operate(o, num{0, uint64(binary.NativeEndian.Uint32(e.Data))})
+		n = operate(o, wide.Small(uint64(binary.NativeEndian.Uint32(e.Data))))
 		n.right.bits = 32
 		return n
 	}

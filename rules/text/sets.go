@@ -1,6 +1,7 @@
 package text
 
 import (
+	"github.com/portwhy/portwhy/rules/wide"
 	"sort"
 
 	"github.com/portwhy/portwhy/rules"
@@ -66,7 +67,7 @@ func keyNode(key []byte, types []*words.Type, interval bool, used *node) *node {
 		}
 		n.order = order
 		if used != nil && used.bits > 0 && used.bits < n.bits && n.kind == value {
-			n.n, n.bits = n.n.shr(used.shift), used.bits
+			n.n, n.bits = n.n.Shr(used.shift), used.bits
 		}
 		finish(n, interval)
 		return n
@@ -106,7 +107,7 @@ func finish(n *node, interval bool) {
 	if n.kind != value || isString(n.typ) || interval || n.order != words.Host || !littleHost {
 		return
 	}
-	n.n = n.n.swap(n.bits / 8)
+	n.n = n.n.Swap(n.bits / 8)
 }
 
 func plainItems(s *rules.Set, types []*words.Type, used *node) []item {
@@ -139,18 +140,18 @@ func flagsOf(k *node) *node {
 // concatenations from their last byte, flags by the lowest one.
 func sortKey(k *node, key []byte) []byte {
 	switch {
-	case k.kind == value && isBitmask(k.typ) && !k.n.zero():
-		return num{0, 1}.shl(k.n.scan1(0)).bytes(make([]byte, 16))
+	case k.kind == value && isBitmask(k.typ) && !k.n.Zero():
+		return wide.Small(1).Shl(k.n.Scan1(0)).Bytes(make([]byte, 16))
 	case k.kind == value && !isString(k.typ):
-		return k.n.bytes(make([]byte, 16))
+		return k.n.Bytes(make([]byte, 16))
 	case k.kind == concat:
 		var b []byte
 		for _, x := range k.kids {
 			v := x.n
 			if x.order == words.Host && littleHost && !isString(x.typ) {
-				v = v.swap(x.bits / 8)
+				v = v.Swap(x.bits / 8)
 			}
-			b = append(b, v.bytes(make([]byte, min((x.bits+7)/8, 16)))...)
+			b = append(b, v.Bytes(make([]byte, min((x.bits+7)/8, 16)))...)
 		}
 		key = b
 	}
@@ -209,10 +210,10 @@ func intervalItems(s *rules.Set, types []*words.Type, used *node) []item {
 		case len(e.Key) > 16:
 			return rawItems(s)
 		}
-		borders = append(borders, border{fromBytes(e.Key), e, e.End})
+		borders = append(borders, border{wide.FromBytes(e.Key), e, e.End})
 	}
 	sort.SliceStable(borders, func(i, j int) bool {
-		if c := borders[i].at.cmp(borders[j].at); c != 0 {
+		if c := borders[i].at.Cmp(borders[j].at); c != 0 {
 			return c < 0
 		}
 		return borders[i].end && !borders[j].end
@@ -221,7 +222,7 @@ func intervalItems(s *rules.Set, types []*words.Type, used *node) []item {
 	add := func(low border, width num) {
 		n := keyNode(low.e.Key, types, true, used)
 		if shift := shiftOf(used); shift > 0 {
-			width = width.shr(shift)
+			width = width.Shr(shift)
 		}
 		out = append(out, item{key: interval(n, width), elem: low.e})
 	}
@@ -230,11 +231,11 @@ func intervalItems(s *rules.Set, types []*words.Type, used *node) []item {
 		if low.end {
 			continue
 		}
-		last := ones(8 * len(low.e.Key)).sub(low.at)
+		last := wide.Ones(8 * len(low.e.Key)).Sub(low.at)
 		if i+1 < len(borders) {
-			last = borders[i+1].at.sub(low.at).sub(num{0, 1})
+			last = borders[i+1].at.Sub(low.at).Sub(wide.Small(1))
 		}
-		if last.hi == ^uint64(0) && last.lo == ^uint64(0) && !low.at.zero() {
+		if last.Hi == ^uint64(0) && last.Lo == ^uint64(0) && !low.at.Zero() {
 			last = num{} // twice the same border
 		}
 		add(low, last)
@@ -255,25 +256,25 @@ func shiftOf(used *node) int {
 // interval is from low on and so much more: one value, a prefix, the start of a
 // string, or a range.
 func interval(low *node, width num) *node {
-	if width.zero() || low.kind != value {
+	if width.Zero() || low.kind != value {
 		return flagsOf(low)
 	}
-	free := width.scan0(0)
-	whole := free <= low.bits && width == ones(free) && low.n.and(width).zero()
+	free := width.Scan0(0)
+	whole := free <= low.bits && width == wide.Ones(free) && low.n.And(width).Zero()
 	switch {
 	case whole && low.typ != nil && low.typ.Prefix:
 		return &node{kind: prefix, left: low, plen: low.bits - free, typ: low.typ, bits: low.bits}
 	case whole && isString(low.typ) && (low.bits-free)%8 == 0:
 		n := *low
-		n.n, n.bits = n.n.shr(free), n.bits-free
+		n.n, n.bits = n.n.Shr(free), n.bits-free
 		return &n
 	}
 	high := *low
 	sum := num{}
-	sum.lo = low.n.lo + width.lo
-	sum.hi = low.n.hi + width.hi
-	if sum.lo < low.n.lo {
-		sum.hi++
+	sum.Lo = low.n.Lo + width.Lo
+	sum.Hi = low.n.Hi + width.Hi
+	if sum.Lo < low.n.Lo {
+		sum.Hi++
 	}
 	high.n = sum
 	return &node{kind: ranged, left: low, right: &high, typ: low.typ, bits: low.bits}
@@ -295,7 +296,7 @@ func concatItems(s *rules.Set, types []*words.Type, used *node) []item {
 			}
 			for j := range k.kids {
 				if k.kids[j].kind == value && end.kids[j].kind == value {
-					k.kids[j] = interval(k.kids[j], end.kids[j].n.sub(k.kids[j].n))
+					k.kids[j] = interval(k.kids[j], end.kids[j].n.Sub(k.kids[j].n))
 				}
 			}
 		}

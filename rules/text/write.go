@@ -240,11 +240,11 @@ func (w *writer) value(n *node) {
 	t := n.typ
 	switch t {
 	case nil:
-		w.str("0x" + n.n.hex() + " [invalid type]")
+		w.str("0x" + n.n.Hex() + " [invalid type]")
 		return
 	case words.IPv4Addr:
 		var b [4]byte
-		n.n.bytes(b[:])
+		n.n.Bytes(b[:])
 		w.buf = netip.AddrFrom4(b).AppendTo(w.buf)
 		return
 	case words.IPv6Addr:
@@ -253,7 +253,7 @@ func (w *writer) value(n *node) {
 	case words.EtherAddr, words.LLAddr:
 		var b [16]byte
 		size := min((n.bits+7)/8, 16)
-		for i, c := range n.n.bytes(b[:size]) {
+		for i, c := range n.n.Bytes(b[:size]) {
 			if i > 0 {
 				w.str(":")
 			}
@@ -265,30 +265,30 @@ func (w *writer) value(n *node) {
 		return
 	case words.IfaceIndex:
 		if w.p.Interface != nil {
-			if name := w.p.Interface(uint32(n.n.lo)); name != "" {
+			if name := w.p.Interface(uint32(n.n.Lo)); name != "" {
 				w.quoted(name)
 				return
 			}
 		}
 	case words.ClassID:
-		if t.Symbol(n.n.lo) == "" {
-			w.printf("%x:%x", uint16(n.n.lo>>16), uint16(n.n.lo))
+		if t.Symbol(n.n.Lo) == "" {
+			w.printf("%x:%x", uint16(n.n.Lo>>16), uint16(n.n.Lo))
 			return
 		}
 	case words.Time:
 		if w.numeric {
-			w.uint(n.n.lo / 1000)
+			w.uint(n.n.Lo / 1000)
 			w.str("s")
 			return
 		}
-		w.span(n.n.lo)
+		w.span(n.n.Lo)
 		return
 	case words.Date:
-		w.str(time.Unix(int64(n.n.lo/1e9), 0).In(w.p.location()).Format(`"2006-01-02 15:04:05"`))
+		w.str(time.Unix(int64(n.n.Lo/1e9), 0).In(w.p.location()).Format(`"2006-01-02 15:04:05"`))
 		return
 	case words.Hour:
 		_, off := w.p.now().In(w.p.location()).Zone()
-		s := (int64(uint32(n.n.lo)) + int64(off)) % 86400
+		s := (int64(uint32(n.n.Lo)) + int64(off)) % 86400
 		w.printf(`"%02d:%02d`, s/3600, s/60%60)
 		if s %= 60; s != 0 {
 			w.printf(":%02d", s)
@@ -296,11 +296,11 @@ func (w *writer) value(n *node) {
 		w.str(`"`)
 		return
 	case words.CTLabel:
-		w.uint(uint64(n.n.scan1(0)))
+		w.uint(uint64(n.n.Scan1(0)))
 		return
 	}
-	if (!w.numeric || t == words.ClassID) && n.n.hi == 0 {
-		if name := t.Symbol(n.n.lo); name != "" {
+	if (!w.numeric || t == words.ClassID) && n.n.Hi == 0 {
+		if name := t.Symbol(n.n.Lo); name != "" {
 			if t == words.Day || t == words.DevGroup || t == words.Realm {
 				w.quoted(name)
 			} else {
@@ -327,10 +327,10 @@ func (w *writer) number(n *node) {
 		digits = 1
 	}
 	if digits == 0 {
-		w.str(n.n.decimal())
+		w.str(n.n.String())
 		return
 	}
-	h := n.n.hex()
+	h := n.n.Hex()
 	w.str("0x")
 	for i := len(h); i < digits; i++ {
 		w.str("0")
@@ -342,7 +342,7 @@ func (w *writer) number(n *node) {
 // without it is the start of a name, and any rest matches.
 func (w *writer) text(n *node) {
 	var buf [16]byte
-	b := n.n.bytes(buf[:min((n.bits+7)/8, 16)])
+	b := n.n.Bytes(buf[:min((n.bits+7)/8, 16)])
 	end := len(b)
 	for i, c := range b {
 		if c == 0 {
@@ -362,9 +362,9 @@ func (w *writer) text(n *node) {
 
 func (w *writer) ipv6(n num) {
 	var b [16]byte
-	n.bytes(b[:])
+	n.Bytes(b[:])
 	// The C library writes ::a.b.c.d where the first six words, and no more, are zero.
-	if n.hi == 0 && n.lo>>32 == 0 && n.lo>>16 != 0 {
+	if n.Hi == 0 && n.Lo>>32 == 0 && n.Lo>>16 != 0 {
 		w.str("::")
 		w.buf = netip.AddrFrom4([4]byte(b[12:])).AppendTo(w.buf)
 		return
