@@ -140,8 +140,8 @@ func (n Num) String() string {
 	}
 	const chunk = 1e19 // the largest power of ten in 64 bits
 	high, rest := bits.Div64(n.Hi%chunk, n.Lo, chunk)
-	if top := n.Hi / chunk; top != 0 {
-		return fmt.Sprintf("%d%019d%019d", top, high, rest)
+	if top, middle := bits.Div64(n.Hi/chunk, high, chunk); top != 0 {
+		return fmt.Sprintf("%d%019d%019d", top, middle, rest)
 	}
 	return fmt.Sprintf("%d%019d", high, rest)
 }
