@@ -61,7 +61,7 @@ func stoppedFlow(f *diagnose.Flow, t *firewall.Trace) owner.Flow {
 // rule.
 func owned(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, c *diagnose.Cause, t *firewall.Trace, does string) {
 	o := ownerOf(p, set, c.Culprit, stoppedFlow(p.Flow, t))
-	c.Evidence = append(c.Evidence, o.Evidence...)
+	c.Evidence = slices.Concat(o.Evidence, c.Evidence) // where it is configured says more than the way there
 	c.Fixes = ownFixes(p.Flow, tracer, t, o)
 	file := ""
 	if o.File != "" && !slices.Contains([]string{"docker", "podman"}, o.Manager) {
@@ -93,7 +93,7 @@ func ownFixes(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace, o ow
 		case owner.Removes:
 			look, _ = tracer.Without(t).Look(t.Asked)
 		}
-		if look != nil {
+		if look != nil && predicted(look) != diagnose.Unknown {
 			fix.Check, fix.PredictedOutcome = "simulated", predicted(look)
 		}
 		helps = helps || fix.PredictedOutcome == diagnose.Connected

@@ -9,6 +9,10 @@
 // all rules nor of all elements is ever held. Commands (command.go) change what
 // was read so far. Nothing is skipped: what is not understood is a
 // [rules.SyntaxError].
+//
+// More is taken than nft takes where it does no harm: names that are keywords,
+// blank lines in sets, a brace behind the last rule of a line, and what only
+// the kernel would refuse in a family or at a hook.
 package nfttext
 
 import (
