@@ -198,7 +198,7 @@ func apply(t *testing.T, program, dir string, kill int) int {
 func settle(t *testing.T, dir string) fix.State {
 	waitFor(t, "the guard", func() bool {
 		e := last(t, dir)
-		return e == nil || e.State != fix.Applying || len(e.Prints) == 0 && rulesAre(t, before)
+		return e == nil || !e.Open() || len(e.Prints) == 0 && rulesAre(t, before)
 	})
 	if e := last(t, dir); e != nil {
 		return e.State

@@ -151,12 +151,12 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 	}
 	switch back := look.Back; {
 	case back == nil:
-		if f.Firewall.Destination.IsValid() {
-			return
-		}
 		f.Firewall.Unknown = look.BackUnknown
 		p.Unknown(host.Limit{What: "what the firewall does with the answer from " + f.String(), Why: look.BackUnknown, Needs: "a look at the rules: portwhy rules"})
 	case back.Verdict == "accept":
+		if f.Firewall.Destination.IsValid() {
+			return // where it is led has been said
+		}
 		p.OK("the rules let the packet and the answer pass")
 	case (back.Verdict == "drop" || back.Verdict == "reject") && back.DecidedBy != nil:
 		c := stoppedBy(back)

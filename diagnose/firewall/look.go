@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -33,7 +32,7 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 		l.BackUnknown = why
 		return l, nil
 	}
-	l.Back, err = t.Trace(back)
+	l.Back, err = t.trace(back, there.came)
 	return l, err
 }
 
@@ -98,17 +97,17 @@ func (t *Trace) Rewritten() (to netip.AddrPort, changed bool) {
 	return to, to != netip.AddrPortFrom(asked.addr, asked.port)
 }
 
-// answer is the packet that comes back, as the rules see it.
+// answer is the packet that comes back: from where the first one came out, to
+// where that says that it is from.
 func answer(t *Trace) (back Packet, why string) {
-	src, err := parseEndpoint("src", t.Asked.Src)
-	_, changed := t.Rewritten()
+	p := t.Packet
 	switch {
-	case err != nil || t.Packet.Src == nil || t.Packet.Dst == nil || *t.Packet.Src != src.addr || changed:
-		return Packet{}, "NAT rewrites the flow, and the answer to it is not followed"
-	case t.state == eval.Mixed || t.Packet.Way == "":
+	case p.Src == nil || p.Dst == nil:
+		return Packet{}, "NAT rewrites the flow to what can't be told"
+	case t.state == eval.Mixed || p.Way == "":
 		return Packet{}, "what conntrack makes of the packet is not known"
 	}
-	back = Packet{Proto: t.Asked.Proto, Src: t.Asked.Dst, Dst: t.Asked.Src}
+	back = Packet{Proto: t.Asked.Proto, Src: end(*p.Dst, p.Dport), Dst: end(*p.Src, p.Sport)}
 	if strings.EqualFold(back.Proto, "tcp") {
 		back.Flags = "syn,ack"
 	}
@@ -116,15 +115,23 @@ func answer(t *Trace) (back Packet, why string) {
 	if t.state == eval.New || t.state == eval.Established || t.state == 0 {
 		back.State = "established"
 	}
-	switch eval.Way(t.Packet.Way) {
+	switch eval.Way(p.Way) {
 	case eval.Through:
 		back.Way = "local"
 	case eval.In:
 		back.Way, back.OIF = "out", t.Asked.IIF
 	case eval.Out:
-		back.Way, back.IIF = "in", t.Asked.OIF
-	default:
-		return Packet{}, fmt.Sprintf("the answer to a packet that goes %s is not followed", t.Packet.Way)
+		back.Way, back.IIF = "in", t.out
+	case eval.Forward:
+		back.Way, back.IIF, back.OIF = "forward", t.out, t.Asked.IIF
 	}
 	return back, ""
+}
+
+// end is an address with its port, if that is known.
+func end(a netip.Addr, port *uint16) string {
+	if port == nil {
+		return a.String()
+	}
+	return netip.AddrPortFrom(a, *port).String()
 }

@@ -33,6 +33,8 @@ type Trace struct {
 	Packet  PacketLeft `json:"packet"`
 	Unknown []Doubt    `json:"unknown"`
 
+	came    *eval.Packet // as it was at first
+	out     string       // the device that it left by
 	state   uint32       // of conntrack, at the end
 	decided *rules.Rule  // nil for a policy
 	chain   *rules.Chain // that decided
@@ -129,7 +131,10 @@ func live(set *rules.Ruleset) bool {
 }
 
 // Trace takes a packet through the firewall. An error is one in what was asked.
-func (t *Tracer) Trace(asked Packet) (*Trace, error) {
+func (t *Tracer) Trace(asked Packet) (*Trace, error) { return t.trace(asked, nil) }
+
+// trace is [Tracer.Trace] of a packet that may answer another, as that one came.
+func (t *Tracer) trace(asked Packet, first *eval.Packet) (*Trace, error) {
 	q, err := asked.parse()
 	if err != nil {
 		return nil, err
@@ -152,6 +157,8 @@ func (t *Tracer) Trace(asked Packet) (*Trace, error) {
 		p.In = ""
 	}
 	p.InIndex, p.OutIndex = t.index(p.In), t.index(p.Out)
+	p.First = first
+	doc.came = p
 	t.fill(doc, t.machine.Trace(q.way, p), q)
 	return doc, nil
 }
@@ -202,7 +209,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 		doc.decided, doc.chain = by.Rule, by.Chain
 	}
 	doc.Packet, doc.state = left(r.Packet), r.State
-	doc.Packet.Way = string(r.Way)
+	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
 	switch r.Verdict {
 	case eval.Accept:
 		doc.Verdict, doc.ClientSees = "accept", "passes"
