@@ -117,7 +117,9 @@ func (c *Compiler) add(d syntax.Decl) {
 		c.set(d)
 	case *syntax.Elements:
 		r := c.in(d.Pos, d.Family, d.Table)
-		r.fill(r.named(d.Pos, d.Set), d.Elements)
+		s := r.named(d.Pos, d.Set)
+		s.expect(d.Total)
+		r.fill(s, d.Elements)
 	case *syntax.SetMore:
 		c.setMore(d)
 	case *syntax.Object:

@@ -1,10 +1,10 @@
 package compile
 
 import (
-	"github.com/portwhy/portwhy/rules/wide"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules"
+	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
 )
 
@@ -26,6 +26,18 @@ func (s *set) take(i item) {
 		return
 	}
 	s.borders = append(s.borders, s.border(i))
+}
+
+// expect makes room for elements that come: to grow a long list costs its size
+// again.
+func (s *set) expect(total int) {
+	switch total = min(total, maxElements); {
+	case s.unknown != "" || s.waits():
+	case s.Interval && !s.Concat:
+		s.borders = slices.Grow(s.borders, total)
+	default:
+		s.Elements = slices.Grow(s.Elements, total)
+	}
 }
 
 func (s *set) border(i item) border {

@@ -42,7 +42,7 @@ func newIndex(t *rules.Table) *index {
 type setIndex struct {
 	set     *rules.Set
 	made    bool
-	hash    map[string]*rules.Element
+	exact   []*rules.Element // of one key each, in order of their keys
 	borders []*rules.Element // of an interval set, in order of their keys
 	ranges  []*rules.Element // of fields
 	rest    *rules.Element   // the catch-all
@@ -51,7 +51,6 @@ type setIndex struct {
 // make sorts the elements by how they are looked for.
 func (x *setIndex) make() {
 	x.made = true
-	x.hash = map[string]*rules.Element{}
 	for i := range x.set.Elements {
 		el := &x.set.Elements[i]
 		switch {
@@ -62,9 +61,10 @@ func (x *setIndex) make() {
 		case x.set.Interval && !x.set.Concat:
 			x.borders = append(x.borders, el)
 		default:
-			x.hash[string(el.Key)] = el
+			x.exact = append(x.exact, el)
 		}
 	}
+	slices.SortStableFunc(x.exact, func(a, b *rules.Element) int { return bytes.Compare(a.Key, b.Key) })
 	// Where one range ends and the next starts, the start counts: it comes last.
 	slices.SortStableFunc(x.borders, func(a, b *rules.Element) int {
 		if d := bytes.Compare(a.Key, b.Key); d != 0 {
@@ -86,8 +86,8 @@ func (x *setIndex) find(key []byte) *rules.Element {
 	if !x.made {
 		x.make()
 	}
-	if el := x.hash[string(key)]; el != nil {
-		return el
+	if at := sort.Search(len(x.exact), func(i int) bool { return bytes.Compare(x.exact[i].Key, key) >= 0 }); at < len(x.exact) && bytes.Equal(x.exact[at].Key, key) {
+		return x.exact[at]
 	}
 	for _, el := range x.ranges {
 		if inFields(x.set, key, el) {

@@ -1,6 +1,8 @@
 package nfttext
 
 import (
+	"strings"
+
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/words"
 )
@@ -133,10 +135,12 @@ func (p *parser) dataType(d *syntax.Set, types func() []string) {
 // setElements reads the elements of a set and hands them on.
 func (p *parser) setElements(s spec) {
 	at := p.pos()
+	total := p.ahead()
 	list := make([]syntax.Expr, 0, 16)
 	give := func() {
 		if len(list) > 0 {
-			p.declare(&syntax.Elements{Pos: at, Family: s.family, Table: s.table, Set: s.name, Elements: list})
+			p.declare(&syntax.Elements{Pos: at, Family: s.family, Table: s.table, Set: s.name, Elements: list, Total: total})
+			total = 0
 			list = make([]syntax.Expr, 0, len(list))
 		}
 	}
@@ -157,4 +161,13 @@ func (p *parser) setElements(s spec) {
 		p.elements(take)
 	}
 	give()
+}
+
+// ahead is about how many elements the list has that begins here.
+func (p *parser) ahead() int {
+	text := p.text[p.tok.offset:]
+	if end := strings.IndexByte(text, '}'); end >= 0 {
+		text = text[:end]
+	}
+	return strings.Count(text, ",") + 1
 }

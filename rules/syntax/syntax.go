@@ -108,6 +108,8 @@ type Elements struct {
 	Table    string
 	Set      string
 	Elements []Expr
+	// Total is about how many follow, these among them; 0 if that isn't known.
+	Total int
 }
 
 // SetMore is what is said of a set behind its elements. Unknown is why its
