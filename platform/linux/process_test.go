@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,7 +43,8 @@ func TestProcessesVanish(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if held := got.BySocket[inode]; len(held) == 0 || held[0].PID != os.Getpid() {
+		// A child that is about to run another program holds it, too, for a moment.
+		if held := got.BySocket[inode]; !slices.ContainsFunc(held, func(x host.Holder) bool { return x.PID == os.Getpid() }) {
 			t.Errorf("holders %v, want this process", held)
 		}
 		list, err := h.Processes(t.Context())
