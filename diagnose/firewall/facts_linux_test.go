@@ -9,8 +9,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/linux"
 	"github.com/portwhy/portwhy/rules/eval"
 	"github.com/portwhy/portwhy/rules/text"
@@ -54,6 +56,14 @@ func here(t *testing.T, f func(*linux.Host)) {
 		if err != nil {
 			t.Error(err)
 			return
+		}
+		// The kernel routes IPv6 by a device a moment after it is up.
+		for range 500 {
+			r, err := h.RouteTo(context.Background(), host.RouteQuery{Destination: netip.MustParseAddr("2001:db8::9")})
+			if err == nil && r.Errno == "" && r.Device == "vb" && !r.LinkDown {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		f(h)
 	}()
