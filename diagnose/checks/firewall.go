@@ -305,7 +305,7 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 // shadowedBy is a rule about the port that accepts the packet if the one that
 // decides is not there; nil if there is none.
 func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
-	if t.DecidedBy.Policy || t.AboutPort() {
+	if t.DecidedBy.Policy {
 		return nil
 	}
 	without, err := tracer.Without(t).Trace(t.Asked)

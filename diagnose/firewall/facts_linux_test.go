@@ -149,3 +149,28 @@ func TestRoutingDecides(t *testing.T) {
 		}
 	})
 }
+
+// A rule of this host is asked with a packet to an address that it may not have.
+func TestWhyLive(t *testing.T) {
+	here(t, func(h *linux.Host) {
+		c := exec.Command("nft", "-f", "-")
+		c.Stdin = strings.NewReader("table inet f {\nchain in {\ntype filter hook input priority 0; policy drop;\ntcp dport 8000-8100 drop\ntcp dport 8080 accept\ntcp dport 22 accept\n}\n}\n")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("nft: %v: %s", err, out)
+			return
+		}
+		ctx := context.Background()
+		fw, err := h.Firewall(ctx)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		tracer := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "")
+		for asked, want := range map[string]firewall.Effect{"tcp dport 8080 accept": firewall.Shadowed, "tcp dport 22 accept": firewall.Effective} {
+			doc := tracer.Why(asked)
+			if doc == nil || len(doc.Rules) != 1 || doc.Rules[0].Effect != want {
+				t.Errorf("%s: %+v, want %s", asked, doc, want)
+			}
+		}
+	})
+}

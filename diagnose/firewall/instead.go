@@ -47,10 +47,6 @@ func (t *Trace) AcceptedBefore() *Rule {
 	return nil
 }
 
-// AboutPort reports whether the rule that decided asks for the packet's port, or
-// for other fields of its transport header.
-func (t *Trace) AboutPort() bool { return t.decided != nil && aboutPort(t.decided) }
-
 // AboutPort reports whether the step's rule asks for the packet's port.
 func (s *Step) AboutPort() bool { return s.aboutPort }
 

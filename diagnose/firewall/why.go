@@ -55,6 +55,11 @@ type Why struct {
 // family, table and chain before it. It returns nil if there is no such rule.
 func (t *Tracer) Why(asked string) *Whys {
 	doc := &Whys{Schema: WhySchema, Tool: t.tool, Asked: asked, Rules: []Why{}}
+	// The packets have made up addresses, of which this host's routes say nothing.
+	anywhere := *t
+	anywhere.facts.Route = nil
+	anywhere.machine = eval.Compile(t.set, anywhere.facts)
+	t = &anywhere
 	for _, found := range t.find(asked) {
 		doc.Rules = append(doc.Rules, t.why(found.table, found.chain, found.rule))
 	}
