@@ -81,8 +81,12 @@ type Filtered struct {
 	// Destination is where NAT leads the flow, if it does; Away: to another host.
 	Destination netip.AddrPort
 	Away        bool
+	// Served: Away, and a listener takes it there.
+	Served bool
 	// By is the rule that leads there.
 	By *Culprit
+	// Limited is the rule that can't be decided because it limits how much passes.
+	Limited *Culprit
 }
 
 // Reached is where the flow's packets go: its destination, or where NAT leads.

@@ -149,7 +149,7 @@ func (f *Flow) predicted() Predicted {
 		return Predicted{Outcome: Bound}
 	case f.unread:
 		return Predicted{}
-	case f.Local && (f.Network == "unix" || f.Listener != nil):
+	case f.Local && (f.Network == "unix" || f.Listener != nil || f.Firewall != nil && f.Firewall.Served):
 		return Predicted{Outcome: Connected}
 	}
 	return Predicted{}

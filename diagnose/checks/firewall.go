@@ -76,6 +76,11 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	case "accept":
 		judgeAccepted(p, fw.Rules, tracer, look)
 	case "drop", "reject":
+		if key := look.There.ForwardingOff(); key != "" {
+			led(p, fw.Rules, look.There)
+			p.Stop(forwardOff(p, key))
+			return nil
+		}
 		if look.There.DecidedBy == nil {
 			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
 			if look.There.Reason != "" {
@@ -176,7 +181,7 @@ func led(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) (to netip.Addr
 	f := p.Flow
 	if to, changed = t.Rewritten(); changed {
 		f.Firewall.Destination, f.Firewall.By = to, mapper(t)
-		f.Firewall.Away = f.Local && t.Packet.Way != "in" && t.Packet.Way != "local"
+		f.Firewall.Away = f.Local && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.ForwardingOff() != "")
 		ownerOf(p, set, f.Firewall.By, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	}
 	return to, changed
@@ -192,11 +197,39 @@ func undecided(p *diagnose.Pass, t *firewall.Trace) {
 			why = fmt.Sprintf("%s in %s: %s", u.Expression, u.Rule.Where(), u.Why)
 		}
 	}
+	for _, u := range t.Unknown {
+		if u.Rule != nil && limits[strings.TrimPrefix(u.Expression, "match ")] {
+			p.Flow.Firewall.Limited = ruleCulprit(*u.Rule)
+			break
+		}
+	}
 	if t.Verdict == "queue" {
 		why = "a rule hands the packet to a program, which decides"
 	}
 	p.Flow.Firewall.Unknown = why
 	p.Unknown(host.Limit{What: "what the firewall does with " + p.Flow.String(), Why: why, Needs: "a look at the rules: portwhy rules"})
+}
+
+// limits are the expressions and matches that let so much through and no more.
+var limits = map[string]bool{"limit": true, "quota": true, "connlimit": true, "hashlimit": true, "recent": true, "connbytes": true}
+
+var firewallLimit = &diagnose.Check{
+	ID: "firewall-limit", Doc: "whether a rule that limits how much passes accounts for the failure",
+	Codes: []string{"firewall-rate-limit"}, For: diagnose.AskConnect, When: diagnose.Explain,
+	Run: runFirewallLimit,
+}
+
+func runFirewallLimit(p *diagnose.Pass) error {
+	f := p.Flow
+	if f.Firewall == nil || f.Firewall.Limited == nil || f.Observed == nil || f.Observed.Outcome.Good() || f.Observed.Outcome == diagnose.Unknown || f.Blocked() {
+		p.Skip("nothing left to explain")
+		return nil
+	}
+	by := f.Firewall.Limited
+	p.Stop(diagnose.Cause{Code: "firewall-rate-limit", Outcome: f.Observed.Outcome, Culprit: by, Ceiling: diagnose.Likely, Doubt: "how much of the limit is used up isn't told",
+		Evidence: []diagnose.Evidence{{Source: tool(rules.Backend(by.Backend)), What: ruleName(by), Value: by.Text}},
+		Title:    fmt.Sprintf("A rule lets only so much pass, and this was over its limit: %s (%s).", strconv.Quote(by.Text), ruleName(by))})
+	return nil
 }
 
 // tool is what people call a rule's backend.

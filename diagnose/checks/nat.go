@@ -106,6 +106,9 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	if best := lookup(socks, to.Addr(), ""); best != nil {
 		c, who := socketCulprit(p, *best)
 		p.Serve(c)
+		// What rules there would do is not asked.
+		fw, err := h.Firewall(p.Ctx)
+		f.Firewall.Served = err == nil && len(fw.Limits) == 0 && len(fw.Rules.Tables) == 0
 		p.OK("NAT leads it to %s in %s, where %s listens on %s", to, namespaceName(ns), who, socketAddress(*best))
 		return nil
 	}
@@ -119,4 +122,20 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	}
 	p.Stop(c)
 	return nil
+}
+
+// forwardOff: the flow is led on, and this host forwards nothing.
+func forwardOff(p *diagnose.Pass, key string) diagnose.Cause {
+	// The device's own setting follows the host's.
+	if s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.ip_forward"); err == nil && s.Value == "0" && !p.Flow.Addr().Is6() {
+		key = s.Key
+	}
+	c := diagnose.Cause{Code: "ip-forward-off", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "sysctl", Key: key, Value: "0"},
+		Title: fmt.Sprintf("The packet is to be forwarded to %s, and this host forwards nothing (%s = 0).", p.Flow.Firewall.Destination, key)}
+	if s, err := p.Host.Sysctl(p.Ctx, key); err == nil {
+		c.Culprit, c.Evidence = sysctlCulprit(s), []diagnose.Evidence{sysctlEvidence(s)}
+	}
+	c.Fixes = []diagnose.Fix{{Title: "forward packets", NeedsRoot: true, Risk: "medium", Opens: "the way through this host, as far as the firewall's forward chains let pass", PredictedOutcome: diagnose.Connected,
+		Commands: [][]string{{"sysctl", "-w", key + "=1"}}, Undo: [][]string{{"sysctl", "-w", key + "=0"}}}}
+	return c
 }

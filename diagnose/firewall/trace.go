@@ -35,6 +35,7 @@ type Trace struct {
 
 	came    *eval.Packet // as it was at first
 	out     string       // the device that it left by
+	off     string       // the setting by which it isn't forwarded
 	state   uint32       // of conntrack, at the end
 	decided *rules.Rule  // nil for a policy
 	chain   *rules.Chain // that decided
@@ -216,7 +217,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 	case eval.Drop:
 		doc.Verdict, doc.ClientSees = "drop", dropped(r, q)
 		if r.Decided == nil && len(r.Doubts) == 0 {
-			doc.Reason, doc.ClientSees = t.unrouted(r)
+			doc.Reason, doc.ClientSees, doc.off = t.unrouted(r)
 		}
 	case eval.Reject:
 		doc.Verdict = "reject"
@@ -340,7 +341,7 @@ func dropped(r eval.Result, q parsed) string {
 
 // unrouted is why routing drops a packet that has arrived, and what its sender
 // sees: only a router says that it has no way.
-func (t *Tracer) unrouted(r eval.Result) (reason, sees string) {
+func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 	to := r.Packet.Address(true)
 	if ask := t.facts.Sysctl; ask != nil {
 		key := "net/ipv4/conf/" + r.Packet.In + "/forwarding"
@@ -348,11 +349,16 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees string) {
 			key = "net/ipv6/conf/all/forwarding"
 		}
 		if v, ok := ask(key); ok && v == "0" {
-			return fmt.Sprintf("%s is not this host's, and forwarding is off (%s = 0)", to, strings.ReplaceAll(key, "/", ".")), string(diagnose.Timeout)
+			off = strings.ReplaceAll(key, "/", ".")
+			return fmt.Sprintf("%s is not this host's, and forwarding is off (%s = 0)", to, off), string(diagnose.Timeout), off
 		}
 	}
-	return fmt.Sprintf("this host has no route to %s", to), string(diagnose.NetUnreachable)
+	return fmt.Sprintf("this host has no route to %s", to), string(diagnose.NetUnreachable), ""
 }
+
+// ForwardingOff is the setting that keeps the packet from being forwarded, empty
+// if none does.
+func (t *Trace) ForwardingOff() string { return t.off }
 
 // icmpWords are nft's names of the codes of ICMP unreachable, icmpv6Words those
 // of ICMPv6; icmpxWords the two for NFT_REJECT_ICMPX_*.
