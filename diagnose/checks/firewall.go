@@ -335,8 +335,9 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 	return c
 }
 
-// shadowedBy is a rule about the port that accepts the packet if the one that
-// decides is not there; nil if there is none.
+// shadowedBy is a rule about the port that would accept the packet if the one that
+// decides were not there, and that has no effect for others either; nil if there
+// is none. A drop of one network before an allow for all is none: it is meant so.
 func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
 	if t.DecidedBy.Policy {
 		return nil
@@ -346,7 +347,7 @@ func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
 		return nil
 	}
 	for _, s := range without.Steps {
-		if s.Effect == "accept" && s.Hook == t.DecidedBy.Hook && s.Table == t.DecidedBy.Table && s.AboutPort() {
+		if s.Effect == "accept" && s.Hook == t.DecidedBy.Hook && s.Table == t.DecidedBy.Table && s.AboutPort() && tracer.Shadowed(&s) {
 			return &s.Rule
 		}
 	}

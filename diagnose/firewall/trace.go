@@ -75,6 +75,7 @@ type Step struct {
 	Skipped int `json:"skipped"`
 
 	aboutPort bool
+	at        place
 }
 
 // PacketLeft is the packet as it leaves. What is not known is null.
@@ -257,10 +258,10 @@ func (t *Tracer) steps(r eval.Result) []Step {
 				skipped++
 				continue
 			}
-			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped, aboutPort(rule)})
+			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped, aboutPort(rule), place{s.Table, s.Chain, rule}})
 			skipped = 0
 		}
-		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped, s.Rule != nil && aboutPort(s.Rule)})
+		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped, s.Rule != nil && aboutPort(s.Rule), place{s.Table, s.Chain, s.Rule}})
 		switch s.Effect {
 		case "continue", "set", "jump", "nat", "unknown":
 			last[s.Chain] = end + 1

@@ -55,11 +55,7 @@ type Why struct {
 // family, table and chain before it. It returns nil if there is no such rule.
 func (t *Tracer) Why(asked string) *Whys {
 	doc := &Whys{Schema: WhySchema, Tool: t.tool, Asked: asked, Rules: []Why{}}
-	// The packets have made up addresses, of which this host's routes say nothing.
-	anywhere := *t
-	anywhere.facts.Route = nil
-	anywhere.machine = eval.Compile(t.set, anywhere.facts)
-	t = &anywhere
+	t = t.anywhere()
 	for _, found := range t.find(asked) {
 		doc.Rules = append(doc.Rules, t.why(found.table, found.chain, found.rule))
 	}
@@ -67,6 +63,21 @@ func (t *Tracer) Why(asked string) *Whys {
 		return nil
 	}
 	return doc
+}
+
+// anywhere is a tracer for packets with made up addresses, of which this host's
+// routes say nothing.
+func (t *Tracer) anywhere() *Tracer {
+	other := *t
+	other.facts.Route = nil
+	other.machine = eval.Compile(t.set, other.facts)
+	return &other
+}
+
+// Shadowed reports whether the step's rule has no effect on a packet that it is
+// for, because an earlier one decides.
+func (t *Tracer) Shadowed(s *Step) bool {
+	return s.at.rule != nil && t.anywhere().why(s.at.table, s.at.chain, s.at.rule).Effect == Shadowed
 }
 
 // place is a rule with where it stands.
