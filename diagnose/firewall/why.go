@@ -162,7 +162,11 @@ func (t *Tracer) why(table *rules.Table, c *rules.Chain, r *rules.Rule) Why {
 		w.Verdict = unknownWord
 	}
 	own := slices.IndexFunc(result.Steps, func(s eval.Step) bool { return s.Rule == r })
+	doubt := slices.IndexFunc(result.Doubts, func(d eval.Doubt) bool { return d.Rule == r })
 	switch {
+	case doubt >= 0:
+		d := result.Doubts[doubt]
+		w.Effect, w.Because = Undecided, fmt.Sprintf("a packet comes to it; whether it matches can't be told: %s: %s", d.Expression, d.Why)
 	case own >= 0:
 		t.asked(&w, result, result.Steps[own])
 	case !t.alone(table, base, r, p):
