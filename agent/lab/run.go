@@ -66,6 +66,9 @@ func (l *Lab) Run(ctx context.Context, s *Scenario) (wrong []string, log string)
 		wrong = append(wrong, err.Error())
 		r.tellOutputs()
 	}
+	if err == nil {
+		wrong = append(wrong, r.writes(ctx)...)
+	}
 	for _, m := range r.machines {
 		if err := m.halt(); err != nil {
 			wrong = append(wrong, "left behind: "+err.Error())
