@@ -85,6 +85,8 @@ type Filtered struct {
 	Served bool
 	// By is the rule that leads there.
 	By *Culprit
+	// Stalled: the connection comes about, and what follows is dropped.
+	Stalled bool
 	// Limited is the rule that can't be decided because it limits how much passes.
 	Limited *Culprit
 }

@@ -317,6 +317,10 @@ func runAcceptAfter(p *diagnose.Pass) error {
 		p.Skip("no connection stands")
 		return nil
 	}
+	if f.Firewall != nil && f.Firewall.Stalled {
+		p.Skip("what follows the handshake doesn't arrive, so there is nothing to accept")
+		return nil
+	}
 	if f.Attempt.SelfConnected {
 		p.Stop(diagnose.Cause{Code: "port-self-connected", Outcome: diagnose.Connected, After: true,
 			Culprit:  &diagnose.Culprit{Kind: "kernel", Name: "TCP simultaneous open", Address: f.Attempt.Local.String()},

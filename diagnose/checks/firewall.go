@@ -76,15 +76,17 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	case "accept":
 		judgeAccepted(p, fw.Rules, tracer, look)
 	case "drop", "reject":
-		if key := look.There.ForwardingOff(); key != "" {
+		if key := look.There.SwitchedOff(); key != "" {
 			led(p, fw.Rules, look.There)
-			p.Stop(forwardOff(p, key))
+			p.Stop(switchedOff(p, key))
 			return nil
 		}
 		if look.There.DecidedBy == nil {
 			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
-			if look.There.Reason != "" {
-				f.Firewall.Unknown = look.There.Reason
+			if reason := look.There.Reason; reason != "" {
+				p.Stop(diagnose.Cause{Code: "no-route", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "route", Address: f.Addr().String()},
+					Evidence: evidenceOf(look.There), Title: capital(reason) + "."})
+				return nil
 			}
 			p.Unknown(host.Limit{What: "which rule stops the packet", Why: f.Firewall.Unknown, Needs: "reading the rules: portwhy rules"})
 			return nil
@@ -158,6 +160,14 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 	case back == nil:
 		f.Firewall.Unknown = look.BackUnknown
 		p.Unknown(host.Limit{What: "what the firewall does with the answer from " + f.String(), Why: look.BackUnknown, Needs: "a look at the rules: portwhy rules"})
+	case look.Then != nil && (look.Then.Verdict == "drop" || look.Then.Verdict == "reject") && look.Then.DecidedBy != nil:
+		c := blockedBy(p, set, tracer, look.Then)
+		c.After, c.Outcome, c.Also, c.Fixes = true, diagnose.Connected, nil, nil
+		c.Title = "The first packet and the answer pass, and what follows doesn't: " + c.Title
+		f.Firewall.Stalled = true
+		p.Stop(c)
+	case look.Then != nil && look.Then.Verdict == "unknown":
+		undecided(p, look.Then)
 	case back.Verdict == "accept":
 		if f.Firewall.Destination.IsValid() {
 			return // where it is led has been said
@@ -181,7 +191,7 @@ func led(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) (to netip.Addr
 	f := p.Flow
 	if to, changed = t.Rewritten(); changed {
 		f.Firewall.Destination, f.Firewall.By = to, mapper(t)
-		f.Firewall.Away = f.Local && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.ForwardingOff() != "")
+		f.Firewall.Away = f.Local && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.SwitchedOff() != "" && !to.Addr().IsLoopback())
 		ownerOf(p, set, f.Firewall.By, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	}
 	return to, changed
@@ -295,6 +305,19 @@ func stoppedBy(t *firewall.Trace) diagnose.Cause {
 	}
 	return c
 }
+
+// evidenceOf are the rules that changed the packet.
+func evidenceOf(t *firewall.Trace) []diagnose.Evidence {
+	var list []diagnose.Evidence
+	for _, s := range t.Steps {
+		if s.Effect == "set" || s.Effect == "nat" {
+			list = append(list, diagnose.Evidence{Source: tool(s.Backend), What: s.Where(), Value: s.Text})
+		}
+	}
+	return append(list, diagnose.Evidence{Source: "RTM_GETROUTE", What: t.Asked.Dst, Value: t.Reason})
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // blockedBy names the cause of a first packet that doesn't get through.
 func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t *firewall.Trace) diagnose.Cause {

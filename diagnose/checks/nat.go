@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -124,18 +125,27 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	return nil
 }
 
-// forwardOff: the flow is led on, and this host forwards nothing.
-func forwardOff(p *diagnose.Pass, key string) diagnose.Cause {
-	// The device's own setting follows the host's.
-	if s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.ip_forward"); err == nil && s.Value == "0" && !p.Flow.Addr().Is6() {
-		key = s.Key
+// switchedOff: the flow is led on, and a setting keeps it from getting there.
+func switchedOff(p *diagnose.Pass, key string) diagnose.Cause {
+	to := p.Flow.Firewall.Destination
+	c := diagnose.Cause{Code: "ip-forward-off", Outcome: diagnose.Timeout}
+	fix := diagnose.Fix{Title: "forward packets", NeedsRoot: true, Risk: "medium", Opens: "the way through this host, as far as the firewall's forward chains let pass", PredictedOutcome: diagnose.Connected}
+	if strings.HasSuffix(key, ".route_localnet") {
+		c.Code = "nat-route-localnet"
+		c.Title = fmt.Sprintf("The packet is led to %s, and from outside nothing may come to loopback (%s = 0).", to, key)
+		fix.Title, fix.Opens = "let packets from outside come to loopback", "what listens on loopback, to all that NAT leads there and to neighbours that send to it"
+	} else {
+		// The device's own setting follows the host's.
+		if s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.ip_forward"); err == nil && s.Value == "0" && !p.Flow.Addr().Is6() {
+			key = s.Key
+		}
+		c.Title = fmt.Sprintf("The packet is to be forwarded to %s, and this host forwards nothing (%s = 0).", to, key)
 	}
-	c := diagnose.Cause{Code: "ip-forward-off", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "sysctl", Key: key, Value: "0"},
-		Title: fmt.Sprintf("The packet is to be forwarded to %s, and this host forwards nothing (%s = 0).", p.Flow.Firewall.Destination, key)}
+	c.Culprit = &diagnose.Culprit{Kind: "sysctl", Key: key, Value: "0"}
 	if s, err := p.Host.Sysctl(p.Ctx, key); err == nil {
 		c.Culprit, c.Evidence = sysctlCulprit(s), []diagnose.Evidence{sysctlEvidence(s)}
 	}
-	c.Fixes = []diagnose.Fix{{Title: "forward packets", NeedsRoot: true, Risk: "medium", Opens: "the way through this host, as far as the firewall's forward chains let pass", PredictedOutcome: diagnose.Connected,
-		Commands: [][]string{{"sysctl", "-w", key + "=1"}}, Undo: [][]string{{"sysctl", "-w", key + "=0"}}}}
+	fix.Commands, fix.Undo = [][]string{{"sysctl", "-w", key + "=1"}}, [][]string{{"sysctl", "-w", key + "=0"}}
+	c.Fixes = []diagnose.Fix{fix}
 	return c
 }

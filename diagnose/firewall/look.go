@@ -15,6 +15,9 @@ type Look struct {
 	// can't be told: BackUnknown is then why.
 	Back        *Trace
 	BackUnknown string
+	// Then is what follows the answer, for TCP: the packet that completes the
+	// connection. Nil where nothing does, or the answer doesn't come back.
+	Then *Trace
 }
 
 // Look takes a flow's first packet through the firewall, and the answer back.
@@ -32,7 +35,18 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 		l.BackUnknown = why
 		return l, nil
 	}
-	l.Back, err = t.trace(back, there.came)
+	if l.Back, err = t.trace(back, there.came); err != nil {
+		return nil, err
+	}
+	if there.zoned || l.Back.zoned {
+		l.Back, l.BackUnknown = nil, "rules put the flow into a zone of conntrack, and whether the answer is in the same isn't followed"
+		return l, nil
+	}
+	if l.Back.Verdict == "accept" && back.State == "established" && strings.EqualFold(first.Proto, "tcp") {
+		then := first
+		then.State, then.Flags = "established", "ack"
+		l.Then, err = t.Trace(then)
+	}
 	return l, err
 }
 
@@ -54,8 +68,8 @@ func (t *Tracer) LookFrom(first Packet, ports []uint16) (*Look, error) {
 		if all == nil {
 			all = l
 		}
-		if !sameEnd(all.There, l.There) || !sameEnd(all.Back, l.Back) {
-			all.There.Verdict, all.There.ClientSees, all.There.DecidedBy, all.Back = unknownWord, unknownWord, nil, nil
+		if !sameEnd(all.There, l.There) || !sameEnd(all.Back, l.Back) || !sameEnd(all.Then, l.Then) {
+			all.There.Verdict, all.There.ClientSees, all.There.DecidedBy, all.Back, all.Then = unknownWord, unknownWord, nil, nil, nil
 			all.There.Unknown = append(all.There.Unknown, Doubt{Expression: "source port", Why: "what becomes of the packet depends on the port that the client happens to get"})
 			return all, nil
 		}

@@ -37,6 +37,7 @@ type Trace struct {
 	out     string       // the device that it left by
 	off     string       // the setting by which it isn't forwarded
 	state   uint32       // of conntrack, at the end
+	zoned   bool         // it was put into a zone of conntrack
 	decided *rules.Rule  // nil for a policy
 	chain   *rules.Chain // that decided
 }
@@ -210,7 +211,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 		doc.DecidedBy = &Decider{t.rule(by.Table, by.Chain, by.Rule), by.Rule == nil, by.Hook, by.Priority, setOf(by)}
 		doc.decided, doc.chain = by.Rule, by.Chain
 	}
-	doc.Packet, doc.state = left(r.Packet), r.State
+	doc.Packet, doc.state, doc.zoned = left(r.Packet), r.State, r.Zoned
 	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
 	switch r.Verdict {
 	case eval.Accept:
@@ -344,6 +345,13 @@ func dropped(r eval.Result, q parsed) string {
 // sees: only a router says that it has no way.
 func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 	to := r.Packet.Address(true)
+	switch {
+	case r.Packet.In == "":
+		return fmt.Sprintf("a rule has changed the packet, and for what it is now this host has no route to %s", to), string(diagnose.Timeout), ""
+	case to.Is4() && to.IsLoopback():
+		off = "net.ipv4.conf." + r.Packet.In + ".route_localnet"
+		return fmt.Sprintf("from outside nothing may come to %s (%s = 0)", to, off), string(diagnose.Timeout), off
+	}
 	if ask := t.facts.Sysctl; ask != nil {
 		key := "net/ipv4/conf/" + r.Packet.In + "/forwarding"
 		if to.Is6() {
@@ -357,9 +365,9 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 	return fmt.Sprintf("this host has no route to %s", to), string(diagnose.NetUnreachable), ""
 }
 
-// ForwardingOff is the setting that keeps the packet from being forwarded, empty
-// if none does.
-func (t *Trace) ForwardingOff() string { return t.off }
+// SwitchedOff is the setting by which routing loses the packet, empty if none does:
+// one that would have it forwarded, or let it come to loopback.
+func (t *Trace) SwitchedOff() string { return t.off }
 
 // icmpWords are nft's names of the codes of ICMP unreachable, icmpv6Words those
 // of ICMPv6; icmpxWords the two for NFT_REJECT_ICMPX_*.
