@@ -20,7 +20,6 @@ import (
 	"github.com/portwhy/portwhy/rules/files"
 	"github.com/portwhy/portwhy/rules/ipset"
 	"github.com/portwhy/portwhy/rules/nfttext"
-	"github.com/portwhy/portwhy/rules/text"
 )
 
 func newRules(s *session) *cobra.Command {
@@ -57,7 +56,7 @@ func (s *session) rules(cmd *cobra.Command) error {
 			at = info.At
 		}
 	}
-	page := firewall.NewPage(fw.Rules, printerFor(cmd.Context(), facts), fw.Limits, at, s.build().Version)
+	page := firewall.NewPage(fw.Rules, firewall.Printer(cmd.Context(), facts), fw.Limits, at, s.build().Version)
 	if len(page.Tables) == 0 && len(page.Limits) > 0 {
 		s.status = int(diagnose.StatusUnknown)
 	}
@@ -229,27 +228,4 @@ func indexOf(ctx context.Context, h host.Host) func(string) (uint32, bool) {
 		}
 		return 0, false
 	}
-}
-
-// printerFor prints rules with the names of the host's devices.
-func printerFor(ctx context.Context, h host.Host) *text.Printer {
-	p := &text.Printer{Interface: func(index uint32) string {
-		if index == 1 {
-			return "lo" // in every namespace
-		}
-		return ""
-	}}
-	if h == nil {
-		return p
-	}
-	links, err := h.Links(ctx)
-	if err != nil {
-		return p
-	}
-	names := make(map[uint32]string, len(links))
-	for _, l := range links {
-		names[uint32(l.Index)] = l.Name
-	}
-	p.Interface = func(index uint32) string { return names[index] }
-	return p
 }

@@ -109,7 +109,7 @@ func (s *session) tracer(ctx context.Context) (*firewall.Tracer, error) {
 	if h != nil {
 		known = firewall.Facts(ctx, h)
 	}
-	return firewall.NewTracer(fw.Rules, known, printerFor(ctx, h), s.build().Version), nil
+	return firewall.NewTracer(fw.Rules, known, firewall.Printer(ctx, h), s.build().Version), nil
 }
 
 func traceStatus(t *firewall.Trace) diagnose.Status {

@@ -129,7 +129,8 @@ COMMIT
 // run sends packets through the rules that are loaded, one after the other,
 // and says what was predicted for each and what happened.
 func (w *world) run(packets []*packet) ([]pair, error) {
-	set, err := w.host.ReadRuleset(context.Background())
+	all, err := w.host.Firewall(context.Background())
+	set := all.Rules
 	if err != nil {
 		return nil, fmt.Errorf("read the rules: %w", err)
 	}

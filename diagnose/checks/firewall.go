@@ -11,7 +11,6 @@ import (
 	"github.com/portwhy/portwhy/diagnose/owner"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
-	ruletext "github.com/portwhy/portwhy/rules/text"
 )
 
 var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
@@ -63,7 +62,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 		p.Unknown(host.Limit{What: "what the firewall does", Why: "the packet's source is not known", Needs: "a route"})
 		return nil
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), printer(p), "")
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
 	look, err := tracer.LookFrom(packet, clientPorts(p))
 	if err != nil {
 		return err
@@ -110,17 +109,6 @@ func clientPorts(p *diagnose.Pass) []uint16 {
 		}
 	}
 	return []uint16{low, low + (high-low)/2, high}
-}
-
-// printer writes rules with the names of this host's devices.
-func printer(p *diagnose.Pass) *ruletext.Printer {
-	names := map[uint32]string{}
-	if links, err := p.Host.Links(p.Ctx); err == nil {
-		for _, l := range links {
-			names[uint32(l.Index)] = l.Name
-		}
-	}
-	return &ruletext.Printer{Interface: func(index uint32) string { return names[index] }}
 }
 
 // packetOf is the flow's first packet.

@@ -41,7 +41,7 @@ func notForLocal(p *diagnose.Pass) *diagnose.Cause {
 	if neighbour == own.Addr() {
 		neighbour = neighbour.Next()
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), printer(p), "")
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
 	look, err := tracer.LookFrom(firewall.Packet{Proto: f.Network, Src: neighbour.String(), Dst: netip.AddrPortFrom(own.Addr(), f.Port()).String(), IIF: device, Way: "in"}, clientPorts(p))
 	if err != nil {
 		return nil

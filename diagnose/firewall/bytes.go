@@ -25,7 +25,7 @@ func (q parsed) packet() *eval.Packet {
 	}
 	header := len(p.Data)
 	p.Data = append(p.Data, body...)
-	if hasPorts(q.protocol) {
+	if eval.HasPorts(q.protocol) {
 		if !q.src.has {
 			p.Forget(header, header+2, "the source port was not told")
 		}
@@ -77,7 +77,7 @@ func (q parsed) ports() []byte {
 // tcp is a header; a first SYN has the options that Linux sends.
 func (q parsed) tcp() []byte {
 	var options []byte
-	if q.flags == tcpFlags["syn"] {
+	if q.flags == flagSYN {
 		mss := []byte{2, 4, 0x05, 0xb4}
 		if !q.dst.addr.Is4() {
 			mss = []byte{2, 4, 0x05, 0xa0}
@@ -85,7 +85,7 @@ func (q parsed) tcp() []byte {
 		options = append(mss, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7) // SACK permitted, timestamps, window scale
 	}
 	b := append(q.ports(), 0, 0, 0, 1, 0, 0, 0, 0, byte(20+len(options))/4<<4, q.flags)
-	if q.flags&tcpFlags["ack"] != 0 {
+	if q.flags&flagACK != 0 {
 		b[11] = 1
 	}
 	b = append(b, 0xfa, 0xf0, 0, 0, 0, 0)

@@ -10,6 +10,7 @@ import (
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
+	"github.com/portwhy/portwhy/rules/text"
 )
 
 // tableLocal is RT_TABLE_LOCAL, whose routes are this host's own addresses.
@@ -30,6 +31,20 @@ func Facts(ctx context.Context, h host.Host) eval.Host {
 		known.Now = info.At
 	}
 	return known
+}
+
+// Printer prints rules with the names of a host's devices; of no host, nil, only
+// lo has one.
+func Printer(ctx context.Context, h host.Host) *text.Printer {
+	names := map[uint32]string{loopbackIndex: "lo"} // in every namespace
+	if h != nil {
+		if links, err := h.Links(ctx); err == nil {
+			for _, l := range links {
+				names[uint32(l.Index)] = l.Name
+			}
+		}
+	}
+	return &text.Printer{Interface: func(index uint32) string { return names[index] }}
 }
 
 type facts struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
+	"github.com/portwhy/portwhy/rules/words"
 )
 
 // Packet is a packet as people ask for it. Addresses are A, A:PORT or [A]:PORT;
@@ -66,10 +67,15 @@ func cut(s string) string {
 	return s
 }
 
-// protocols are those that have a name here: of etc/protocols, as nft and
-// iptables know them.
-var protocols = map[string]uint8{"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "gre": 47, "esp": 50, "ah": 51,
-	"icmpv6": 58, "ipv6-icmp": 58, "icmp6": 58, "ospf": 89, "pim": 103, "vrrp": 112, "comp": 108, "sctp": 132, "udplite": 136}
+// protocolNamed is a protocol's number by its name in /etc/protocols, or by what
+// nft and people call ICMP of IPv6.
+func protocolNamed(name string) (uint8, bool) {
+	if name == "icmpv6" || name == "icmp6" {
+		return protocolICMP6, true
+	}
+	n, ok := words.InetProto.Value(name)
+	return uint8(n), ok
+}
 
 const (
 	protocolICMP    = 1
@@ -81,14 +87,11 @@ const (
 	protocolUDPLite = 136
 )
 
-// states are the names of conntrack's states, as nft has them.
-var states = map[string]uint32{"": 0, "new": eval.New, "established": eval.Established, "related": eval.Related, "invalid": eval.Invalid, "untracked": eval.Untracked}
-
 // ways are the words for a packet's way.
 var ways = map[string]eval.Way{"": "", "in": eval.In, "out": eval.Out, "forward": eval.Forward, "local": eval.Through}
 
-// tcpFlags are the bits of the 14th byte of a TCP header (RFC 9293).
-var tcpFlags = map[string]uint8{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "ece": 64, "cwr": 128}
+// Bits of the 14th byte of a TCP header (RFC 9293).
+const flagSYN, flagACK = 0x02, 0x10
 
 // endpoint is an address with a port, if that was told.
 type endpoint struct {
@@ -127,7 +130,7 @@ type parsed struct {
 // parse checks what was asked.
 func (p Packet) parse() (q parsed, err error) {
 	var ok bool
-	if q.protocol, ok = protocols[strings.ToLower(p.Proto)]; !ok {
+	if q.protocol, ok = protocolNamed(strings.ToLower(p.Proto)); !ok {
 		n, err := strconv.ParseUint(p.Proto, 10, 8)
 		if err != nil {
 			if p.Proto == "" {
@@ -146,13 +149,13 @@ func (p Packet) parse() (q parsed, err error) {
 	if q.src.addr.Is4() != q.dst.addr.Is4() {
 		return q, fmt.Errorf("src %s and dst %s are of different families", q.src.addr, q.dst.addr)
 	}
-	if !hasPorts(q.protocol) && (q.src.has || q.dst.has) {
+	if !eval.HasPorts(q.protocol) && (q.src.has || q.dst.has) {
 		return q, fmt.Errorf("proto %s has no ports", p.Proto)
 	}
 	if q.protocol == protocolICMP && !q.dst.addr.Is4() || q.protocol == protocolICMP6 && q.dst.addr.Is4() {
 		return q, fmt.Errorf("proto %s doesn't go to %s: IPv4 has icmp, IPv6 icmpv6", p.Proto, q.dst.addr)
 	}
-	if q.state, ok = states[strings.ToLower(p.State)]; !ok {
+	if q.state, ok = stateNamed(strings.ToLower(p.State)); !ok {
 		return q, fmt.Errorf("state %q: it is new, established, related, invalid or untracked", cut(p.State))
 	}
 	if q.way, ok = ways[strings.ToLower(p.Way)]; !ok {
@@ -178,29 +181,30 @@ func (p Packet) parse() (q parsed, err error) {
 func (p Packet) tcpFlags(q parsed) (bits uint8, err error) {
 	if p.Flags == "" {
 		if q.state == eval.Established {
-			return tcpFlags["ack"], nil
+			return flagACK, nil
 		}
-		return tcpFlags["syn"], nil
+		return flagSYN, nil
 	}
 	if q.protocol != protocolTCP {
 		return 0, fmt.Errorf("flags %q: only tcp has them", cut(p.Flags))
 	}
 	for name := range strings.SplitSeq(strings.ToLower(p.Flags), ",") {
-		bit, ok := tcpFlags[strings.TrimSpace(name)]
+		bit, ok := words.TCPFlag.Value(strings.TrimSpace(name))
 		if !ok && strings.TrimSpace(name) != "none" {
 			return 0, fmt.Errorf("flags %q: they are fin, syn, rst, psh, ack, urg, ecn, cwr or none", cut(p.Flags))
 		}
-		bits |= bit
+		bits |= uint8(bit)
 	}
 	return bits, nil
 }
 
-func hasPorts(protocol uint8) bool {
-	switch protocol {
-	case protocolTCP, protocolUDP, protocolDCCP, protocolSCTP, protocolUDPLite:
-		return true
+// stateNamed is a state of conntrack by nft's name, 0 if none is told.
+func stateNamed(name string) (uint32, bool) {
+	if name == "" {
+		return 0, true
 	}
-	return false
+	n, ok := words.CTState.Value(name)
+	return uint32(n), ok
 }
 
 // family of the packet.

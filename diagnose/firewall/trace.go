@@ -10,6 +10,7 @@ import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
 	"github.com/portwhy/portwhy/rules/text"
+	"github.com/portwhy/portwhy/rules/words"
 )
 
 // TraceSchema names the JSON form of [Trace].
@@ -369,37 +370,29 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 // one that would have it forwarded, or let it come to loopback.
 func (t *Trace) SwitchedOff() string { return t.off }
 
-// icmpWords are nft's names of the codes of ICMP unreachable, icmpv6Words those
-// of ICMPv6; icmpxWords the two for NFT_REJECT_ICMPX_*.
-var (
-	icmpWords = map[uint8]string{0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable",
-		9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited"}
-	icmpv6Words = map[uint8]string{0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"}
-	icmpxWords  = map[uint8][2]string{0: {"net-unreachable", "no-route"}, 1: {"port-unreachable", "port-unreachable"},
-		2: {"host-unreachable", "addr-unreachable"}, 3: {"admin-prohibited", "admin-prohibited"}}
-)
+// icmpxCodes are the codes of ICMP and ICMPv6 for NFT_REJECT_ICMPX_* (nft_reject.c).
+var icmpxCodes = map[uint8][2]uint8{0: {0, 0}, 1: {3, 4}, 2: {1, 3}, 3: {13, 1}}
 
 // rejectWord names what answers.
 func rejectWord(r *rules.Reject, f rules.Family) string {
-	prefix, words, version := "icmp-", icmpWords, 0
+	prefix, codes, version := "icmp-", words.ICMPCode, 0
 	if f == rules.IP6 {
-		prefix, words, version = "icmpv6-", icmpv6Words, 1
+		prefix, codes, version = "icmpv6-", words.ICMPv6Code, 1
 	}
 	switch {
 	case r == nil:
 		return unknownWord
 	case r.Type == 1:
 		return "tcp-reset"
-	case r.Type == 2:
-		if w, ok := icmpxWords[r.Code]; ok {
-			return prefix + w[version]
-		}
-	default:
-		if w, ok := words[r.Code]; ok {
-			return prefix + w
-		}
 	}
-	return fmt.Sprintf("%scode-%d", prefix, r.Code)
+	code := r.Code
+	if x, ok := icmpxCodes[code]; ok && r.Type == 2 {
+		code = x[version]
+	}
+	if w := codes.Symbol(uint64(code)); w != "" {
+		return prefix + w
+	}
+	return fmt.Sprintf("%scode-%d", prefix, code)
 }
 
 // rejected is what connect(2) or send(2) makes of an answer (icmp_err_convert in

@@ -10,6 +10,7 @@ import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
 	"github.com/portwhy/portwhy/rules/witness"
+	"github.com/portwhy/portwhy/rules/words"
 )
 
 // WhySchema names the JSON form of [Whys].
@@ -305,11 +306,9 @@ func packetWords(p *eval.Packet) string {
 		return a
 	}
 	protocol, _ := p.Protocol()
-	name := strconv.Itoa(int(protocol))
-	for _, known := range []string{"tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp"} {
-		if protocols[known] == protocol {
-			name = known
-		}
+	name := words.InetProto.Symbol(uint64(protocol))
+	if name == "" {
+		name = strconv.Itoa(int(protocol))
 	}
 	s := end(false) + " > " + end(true) + "/" + name
 	if p.In != "" {

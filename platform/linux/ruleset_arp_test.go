@@ -4,7 +4,6 @@ package linux
 
 import (
 	"bytes"
-	"context"
 	"os/exec"
 	"testing"
 
@@ -110,7 +109,7 @@ func TestARPTablesVerdictsAreTheKernels(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				set, err := h.ReadRuleset(context.Background())
+				set, err := everything(h)
 				if kind == "arptables-legacy" {
 					set, err = h.ReadLegacy()
 				}

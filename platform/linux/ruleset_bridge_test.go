@@ -4,7 +4,6 @@ package linux
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -195,7 +194,7 @@ func loadRules(t *testing.T, name, text string) (*rules.Ruleset, bool) {
 		t.Error(err)
 		return nil, false
 	}
-	set, err := h.ReadRuleset(context.Background())
+	set, err := everything(h)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 	}

@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"context"
 	"os/exec"
 	"strings"
 	"testing"
@@ -77,7 +76,7 @@ func TestToolsOfBridgesAndARP(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			set, err := h.ReadRuleset(context.Background())
+			set, err := everything(h)
 			if err != nil {
 				t.Errorf("%s: %v", c.command, err)
 				continue

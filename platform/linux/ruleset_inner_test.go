@@ -4,7 +4,6 @@ package linux
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -134,7 +133,7 @@ func TestInnerVerdictsAreTheKernels(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			set, err := h.ReadRuleset(context.Background())
+			set, err := everything(h)
 			if err != nil {
 				t.Error(err)
 				return

@@ -43,7 +43,7 @@ func TestReadNFT(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		set, err := h.ReadRuleset(context.Background())
+		set, err := everything(h)
 		if err != nil || len(set.Tables) != 2 {
 			t.Errorf("%+v, %v", set, err)
 			return

@@ -236,7 +236,7 @@ func comparePrinted(t *testing.T, tool string, counters bool) int {
 		t.Error(err)
 		return 0
 	}
-	all, err := h.ReadRuleset(context.Background())
+	all, err := everything(h)
 	if err != nil {
 		t.Error(err)
 		return 0

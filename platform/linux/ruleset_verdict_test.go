@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"context"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -182,7 +181,7 @@ func TestVerdictsAreTheKernels(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			set, err := h.ReadRuleset(context.Background())
+			set, err := everything(h)
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
 				continue

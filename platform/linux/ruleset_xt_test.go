@@ -4,7 +4,6 @@ package linux
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -285,7 +284,7 @@ type countedRule struct {
 
 func readCounted(t *testing.T, h *Host) (*rules.Ruleset, []countedRule) {
 	t.Helper()
-	set, err := h.ReadRuleset(context.Background())
+	set, err := everything(h)
 	if err != nil {
 		t.Error(err)
 		return nil, nil

@@ -315,7 +315,7 @@ func (p *Packet) tuple() tuple {
 	if header && offset+8 <= len(p.Data) {
 		l4 := p.Data[offset:]
 		switch {
-		case hasPorts(protocol):
+		case HasPorts(protocol):
 			copy(t.sport, l4[:2])
 			copy(t.dport, l4[2:4])
 		case protocol == protocolICMP || protocol == protocolICMP6:

@@ -168,7 +168,7 @@ func (p *Packet) Port(destination bool) (uint16, bool) {
 // portAt is where a port stands in the packet.
 func (p *Packet) portAt(destination bool) (int, bool) {
 	offset, protocol, _, header := p.transport()
-	if !header || !hasPorts(protocol) {
+	if !header || !HasPorts(protocol) {
 		return 0, false
 	}
 	if destination {
@@ -177,7 +177,8 @@ func (p *Packet) portAt(destination bool) (int, bool) {
 	return offset, offset+2 <= len(p.Data)
 }
 
-func hasPorts(protocol uint8) bool {
+// HasPorts reports whether a transport protocol's header begins with two ports.
+func HasPorts(protocol uint8) bool {
 	switch protocol {
 	case protocolTCP, protocolUDP, protocolDCCP, protocolSCTP, protocolUDPLite:
 		return true
