@@ -14,6 +14,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/portwhy/portwhy/diagnose/spelling"
 )
 
 // Entry is one code with its page.
@@ -98,7 +100,7 @@ func Near(code string) []string {
 	}
 	var near []candidate
 	for _, e := range All() {
-		switch far := distance(code, e.Code); {
+		switch far := spelling.Distance(code, e.Code); {
 		case far <= 1+len(code)/5:
 			near = append(near, candidate{e.Code, far})
 		case len(code) >= 3 && strings.Contains(e.Code, code):
@@ -112,28 +114,4 @@ func Near(code string) []string {
 		codes = append(codes, c.code)
 	}
 	return codes
-}
-
-// distance counts the letters to insert, delete, replace or swap with their
-// neighbour to make b of a (optimal string alignment). Both are ASCII or short.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			row[j+1] = min(last[j]+change, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }
