@@ -14,7 +14,7 @@ import (
 )
 
 var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
-	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-zone"}
+	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-invalid-state", "firewall-bridge", "firewall-zone"}
 
 // A flow from this host meets the rules before it needs a link or a neighbour,
 // one from elsewhere behind what its device does.
@@ -168,6 +168,7 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		c.Evidence = append(c.Evidence, o.Evidence...)
 		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
 		c.Fixes = openings(f, tracer, look.There.Asked, back)
+		_ = reasoned(&c, tracer, look.There, back)
 		p.Stop(c)
 	default:
 		undecided(p, back)
@@ -327,6 +328,7 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 	}
 	owned(p, set, tracer, &c, t, does+" the packet"+where)
 	switch accepted, shadowed := t.AcceptedBefore(), shadowedBy(tracer, t); {
+	case reasoned(&c, tracer, t, t):
 	case accepted != nil:
 		c.Code = "firewall-other-table"
 		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) accepts it, but that is for its own table only.", strconv.Quote(accepted.Text), accepted.Where())
@@ -369,6 +371,8 @@ func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
 func firewallCode(f *diagnose.Flow, t *firewall.Trace) string {
 	d := t.DecidedBy
 	switch {
+	case d.Family == "bridge":
+		return "firewall-bridge"
 	case d.Hook == rules.Output || d.Hook == rules.Postrouting || d.Hook == rules.Egress:
 		if t.Verdict == "reject" {
 			return "firewall-output-reject"

@@ -136,7 +136,7 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 		words = append(words, family, "saddr", e.far)
 	}
 	words = append(words, f.Network, e.side+"port", e.port)
-	if e.answer {
+	if e.tracked {
 		words = append(words, "ct", "state", "established")
 	}
 	words = append(words, "accept")
@@ -160,7 +160,6 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 
 func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {
 	d, e := t.DecidedBy, endsOf(f, t)
-	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[d.Family] + map[rules.Backend]string{rules.IptablesNFT: "-nft", rules.IptablesLegacy: "-legacy"}[d.Backend]
 	words := []string{}
 	switch {
 	case e.local && e.out:
@@ -173,14 +172,11 @@ func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) 
 		words = append(words, "-s", e.far)
 	}
 	words = append(words, "-p", f.Network, "--"+e.side+"port", e.port)
-	if e.answer {
+	if e.tracked {
 		words = append(words, "-m", "conntrack", "--ctstate", "ESTABLISHED")
 	}
 	words = append(words, "-j", "ACCEPT")
-	in := []string{tool, "-w", "5"} // wait for iptables' lock, but not for ever
-	if d.Table != "filter" {
-		in = append(in, "-t", d.Table)
-	}
+	in := iptables(t)
 	where := []string{"-A", d.Chain}
 	switch {
 	case place == firewall.OnTop:
@@ -191,6 +187,18 @@ func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) 
 	return admission{rule: strings.Join(words, " "), command: slices.Concat(in, where, words), undo: slices.Concat(in, []string{"-D", d.Chain}, words), opens: e.words(f)}
 }
 
+// iptables is the command for the table that decided. It waits for the tool's
+// lock, but not for ever.
+func iptables(t *firewall.Trace) []string {
+	d := t.DecidedBy
+	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[d.Family] + map[rules.Backend]string{rules.IptablesNFT: "-nft", rules.IptablesLegacy: "-legacy"}[d.Backend]
+	command := []string{tool, "-w", "5"}
+	if d.Table != "filter" {
+		command = append(command, "-t", d.Table)
+	}
+	return command
+}
+
 // ends is what a packet has that a rule for it names.
 type ends struct {
 	far        string // the other host's address
@@ -198,6 +206,7 @@ type ends struct {
 	six        bool
 	local, out bool // this host's own; leaving it
 	answer     bool
+	tracked    bool // a packet of a connection that conntrack knows
 }
 
 // endsOf tells the ends where the packet is stopped: behind NAT it has others.
@@ -209,7 +218,7 @@ func endsOf(f *diagnose.Flow, t *firewall.Trace) ends {
 		dst, dport = p.Dst.String(), strconv.Itoa(int(*p.Dport))
 	}
 	e := ends{side: "d", port: dport, six: strings.Contains(dst, ":"), local: t.Asked.Way == "local", out: d.Hook == rules.Output || d.Hook == rules.Postrouting,
-		answer: t.Asked.State == "established"}
+		answer: t.Answers(), tracked: t.Asked.State == "established"}
 	if e.answer {
 		e.side, e.port = "s", sport
 	}

@@ -46,6 +46,23 @@ func (t *Tracer) With(decided *Trace, place Place, rule string) (*Tracer, error)
 	}), nil
 }
 
+// Instead is the firewall as it would be with another rule in place of the one
+// that decided, written as in [Tracer.With].
+func (t *Tracer) Instead(decided *Trace, rule string) (*Tracer, error) {
+	other, err := t.parseRule(decided, rule)
+	if err != nil {
+		return nil, err
+	}
+	return t.changed(decided, func(c *rules.Chain) {
+		c.Rules = slices.Clone(c.Rules)
+		if at := slices.Index(c.Rules, decided.decided); at >= 0 {
+			moved := *other
+			moved.Number, moved.Handle = at+1, decided.decided.Handle
+			c.Rules[at] = &moved
+		}
+	}), nil
+}
+
 func (t *Tracer) parseRule(decided *Trace, rule string) (*rules.Rule, error) {
 	d := decided.DecidedBy
 	var set *rules.Ruleset

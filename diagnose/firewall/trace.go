@@ -38,6 +38,7 @@ type Trace struct {
 	out     string       // the device that it left by
 	off     string       // the setting by which it isn't forwarded
 	state   uint32       // of conntrack, at the end
+	answers bool         // it answers another
 	zoned   bool         // it was put into a zone of conntrack
 	decided *rules.Rule  // nil for a policy
 	chain   *rules.Chain // that decided
@@ -162,7 +163,7 @@ func (t *Tracer) trace(asked Packet, first *eval.Packet) (*Trace, error) {
 	}
 	p.InIndex, p.OutIndex = t.index(p.In), t.index(p.Out)
 	p.First = first
-	doc.came = p
+	doc.came, doc.answers = p, first != nil
 	t.fill(doc, t.machine.Trace(q.way, p), q)
 	return doc, nil
 }

@@ -193,18 +193,40 @@ func (w *walk) one() rules.VerdictKind {
 // without one that listens, it goes on if the rule says bypass and is lost if not.
 func (w *walk) queue() bool {
 	const bypass = 0x8000 // NF_VERDICT_FLAG_QUEUE_BYPASS
-	if ask := w.m.host.Listener; ask != nil && w.queues < 2 {
-		if listens, ok := ask(uint16(w.code >> 16)); ok && !listens {
-			if w.code&bypass != 0 {
-				w.decide(Accept, "accept")
-				return true
-			}
-			w.decide(Drop, "drop")
-			return false
+	unread, known := w.unreadQueues()
+	lost := known && unread == w.queues
+	if known && 0 < unread && unread < w.queues {
+		lost = w.choose(2, blame{"queue", "to which of the queues the packet goes is not known, and some have nobody who listens"}) == 1
+	}
+	switch {
+	case lost && w.code&bypass != 0:
+		w.decide(Accept, "accept")
+		return true
+	case lost:
+		w.decide(Drop, "drop")
+	default:
+		w.decide(Queue, "queue")
+	}
+	return false
+}
+
+// unreadQueues counts the queues without a program that listens, of those that
+// the packet may go to.
+func (w *walk) unreadQueues() (unread int, known bool) {
+	ask := w.m.host.Listener
+	if ask == nil {
+		return 0, false
+	}
+	for i := range w.queues {
+		listens, ok := ask(uint16(int(w.code>>16) + i))
+		if !ok {
+			return 0, false
+		}
+		if !listens {
+			unread++
 		}
 	}
-	w.decide(Queue, "queue")
-	return false
+	return unread, true
 }
 
 func (w *walk) step(effect string) {

@@ -276,6 +276,8 @@ func TestTargetBytes(t *testing.T) {
 		{"a listener", chains("accept", list{{target("NFQUEUE", 0, uint16(1), -6)}}), Queue},
 		{"no listener", chains("accept", list{{target("NFQUEUE", 1, uint16(2), uint16(1), -4)}}), Drop},
 		{"no listener to pass by", chains("drop", list{{target("NFQUEUE", 2, uint16(2), uint16(1), uint16(1), -2)}}), Accept},
+		{"no listener at any of several", chains("accept", list{{target("NFQUEUE", 1, uint16(2), uint16(3), -4)}}), Drop},
+		{"a listener at some of several", chains("accept", list{{target("NFQUEUE", 1, uint16(0), uint16(3), -4)}}), Unknown},
 		{"no listener with flags", chains("drop", list{{target("NFQUEUE", 3, uint16(2), uint16(1), uint16(1), -2)}}), Accept},
 		{"mark", chains("accept", list{{target("MARK", 2, uint32(5), uint32(0xff))}, marked(5)}), Reject},
 		{"a mark that is not known, set as a whole", chains("accept", list{
