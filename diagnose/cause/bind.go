@@ -24,6 +24,20 @@ back. Or take another port.
 			See: []string{"port-in-use-dual-stack", "wrong-process-answers", "port-held-unlistened"},
 		},
 		{
+			Code:    "port-declared-twice",
+			Summary: "Two services are declared to listen on the same port",
+			Means: `A plan, a compose file or a configuration gives the same port of overlapping
+addresses to two services that run on one host, or to several copies of one.
+The second that starts gets EADDRINUSE. The wildcard overlaps every address,
+and [::] takes IPv4 as well.`,
+			Shows: `Nothing is wrong yet, or one of the two runs and the other one fails at its
+start, by turns, with "address already in use" or "port is already allocated".`,
+			Mend: `Give one of them another port, or each an address of its own.
+
+    portwhy plan next`,
+			See: []string{"port-in-use"},
+		},
+		{
 			Code:    "port-in-use-dual-stack",
 			Summary: "A listener on [::] has the port for IPv4 as well",
 			Means: `A socket on the IPv6 wildcard without IPV6_V6ONLY takes IPv4 connections too
