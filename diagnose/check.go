@@ -79,8 +79,10 @@ type Filtered struct {
 	// Unknown is why it can't be told; empty: it was told.
 	Unknown string
 	// Destination is where NAT leads the flow, if it does; Away: to another host.
+	// Source is whom that answers then; zero if it isn't known.
 	Destination netip.AddrPort
 	Away        bool
+	Source      netip.Addr
 	// Served: Away, and a listener takes it there.
 	Served bool
 	// By is the rule that leads there.

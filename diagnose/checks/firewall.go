@@ -138,7 +138,7 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *firewall.Look) {
 	f := p.Flow
 	if to, changed := led(p, set, look.There); changed {
-		p.Rewrite("%s (%s) leads %s to %s", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to)
+		p.Rewrite("%s leads %s to %s", ruleWords(f.Firewall.By), f, to)
 	} else if look.There.Packet.Dst == nil {
 		f.Firewall.Unknown = "NAT rewrites the destination to what can't be told"
 		p.Unknown(host.Limit{What: "where NAT leads " + f.String(), Why: "the rule doesn't tell", Needs: "reading it: portwhy rules"})
@@ -180,6 +180,9 @@ func led(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) (to netip.Addr
 	f := p.Flow
 	if to, changed = t.Rewritten(); changed {
 		f.Firewall.Destination, f.Firewall.By = to, mapper(t)
+		if t.Packet.Src != nil {
+			f.Firewall.Source = *t.Packet.Src
+		}
 		f.Firewall.Away = f.Local && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.SwitchedOff() != "" && !to.Addr().IsLoopback())
 		ownerOf(p, set, f.Firewall.By, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	}

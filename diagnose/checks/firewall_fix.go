@@ -141,10 +141,7 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 	}
 	words = append(words, "accept")
 	rule := strings.Join(words, " ")
-	// Its handle is known only when it is there: the comment finds it again.
-	mark := fnv.New32a()
-	mark.Write([]byte(strings.Join([]string{d.Family, d.Table, d.Chain, rule}, " ")))
-	comment := fmt.Sprintf("portwhy-%08x", mark.Sum32())
+	comment := ownName(d.Family, d.Table, d.Chain, rule) // its handle is known only when it is there
 	words = append(words, "comment", strconv.Quote(comment))
 	command := []string{"nft", "add", "rule", d.Family, d.Table, d.Chain}
 	switch {
@@ -156,6 +153,13 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 	}
 	return admission{rule: rule, command: append(command, words...), opens: e.words(f),
 		undo: []string{"portwhy", "fix", "remove-rule", d.Family, d.Table, d.Chain, comment}}
+}
+
+// ownName names what a fix adds, so that it is found again.
+func ownName(of ...string) string {
+	mark := fnv.New32a()
+	mark.Write([]byte(strings.Join(of, " ")))
+	return fmt.Sprintf("portwhy-%08x", mark.Sum32())
 }
 
 func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {

@@ -9,7 +9,6 @@ import (
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/owner"
-	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 )
 
@@ -18,7 +17,12 @@ func deadTarget(f *diagnose.Flow) diagnose.Cause {
 	by, to := f.Firewall.By, f.Firewall.Destination
 	return diagnose.Cause{Code: "nat-dead-target", Outcome: diagnose.Refused, Culprit: by,
 		Evidence: []diagnose.Evidence{{Source: "sock_diag", What: fmt.Sprintf("%s sockets with local port %d", f.Network, to.Port()), Value: "none takes it"}},
-		Title:    fmt.Sprintf("%s (%s) leads %s to %s, where nothing listens.", strconv.Quote(by.Text), ruleName(by), f, to)}
+		Title:    fmt.Sprintf("%s leads %s to %s, where nothing listens.", ruleWords(by), f, to)}
+}
+
+// ruleWords is a rule with where it stands.
+func ruleWords(c *diagnose.Culprit) string {
+	return fmt.Sprintf("%s (%s)", strconv.Quote(c.Text), ruleName(c))
 }
 
 // notForLocal: a NAT rule leads others on from this port, but it stands at
@@ -54,7 +58,7 @@ func notForLocal(p *diagnose.Pass) *diagnose.Cause {
 	ownerOf(p, fw.Rules, by, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	target := diagnose.Evidence{Source: tool(rules.Backend(by.Backend)), What: ruleName(by), Value: by.Text}
 	c := &diagnose.Cause{Code: "nat-not-for-local", Outcome: diagnose.Refused, Culprit: by, Evidence: []diagnose.Evidence{target},
-		Title: fmt.Sprintf("Nothing listens on port %d itself: %s (%s) leads others on to %s, but what this host sends never passes prerouting.", f.Port(), strconv.Quote(by.Text), ruleName(by), to)}
+		Title: fmt.Sprintf("Nothing listens on port %d itself: %s leads others on to %s, but what this host sends never passes prerouting.", f.Port(), ruleWords(by), to)}
 	return c
 }
 
@@ -72,57 +76,6 @@ func outside(p *diagnose.Pass) (netip.Prefix, string) {
 		}
 	}
 	return netip.Prefix{}, ""
-}
-
-// followAway follows a flow that NAT leads to another host: to a container's
-// namespace here, as far as that can be entered.
-func followAway(p *diagnose.Pass) error {
-	f := p.Flow
-	to := f.Firewall.Destination
-	found := false
-	var failed error
-	inNamespaces(p, func(ns host.Namespace, h host.Host) bool {
-		addresses, err := h.Addresses(p.Ctx)
-		if err != nil || ownAddress(addresses, to.Addr()) == nil {
-			return true
-		}
-		found = true
-		failed = arriveIn(p, ns, h)
-		return false
-	})
-	if !found {
-		p.Skip("NAT leads it to %s, which is no address of this host or of a namespace that can be entered", to)
-	}
-	return failed
-}
-
-// arriveIn sees what becomes of the flow in the namespace that has its address.
-func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
-	f := p.Flow
-	to := f.Firewall.Destination
-	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
-	if err != nil {
-		return err
-	}
-	if best := lookup(socks, to.Addr(), ""); best != nil {
-		c, who := socketCulprit(p, *best)
-		p.Serve(c)
-		// What rules there would do is not asked.
-		fw, err := h.Firewall(p.Ctx)
-		f.Firewall.Served = err == nil && len(fw.Limits) == 0 && len(fw.Rules.Tables) == 0
-		p.OK("NAT leads it to %s in %s, where %s listens on %s", to, namespaceName(ns), who, socketAddress(*best))
-		return nil
-	}
-	c := deadTarget(f)
-	c.Title = fmt.Sprintf("%s (%s) leads %s to %s in %s, where nothing listens.", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to, namespaceName(ns))
-	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)})
-	for _, s := range socks {
-		_, who := socketCulprit(p, s)
-		c.Evidence = append(c.Evidence, socketEvidence(s))
-		c.Title = fmt.Sprintf("%s (%s) leads %s to %s in %s, where %s listens on %s only.", strconv.Quote(f.Firewall.By.Text), ruleName(f.Firewall.By), f, to, namespaceName(ns), who, socketAddress(s))
-	}
-	p.Stop(c)
-	return nil
 }
 
 // switchedOff: the flow is led on, and a setting keeps it from getting there.

@@ -9,27 +9,32 @@ import (
 
 // Without is the firewall as it would be without the rule that decided.
 func (t *Tracer) Without(decided *Trace) *Tracer {
-	return t.changed(decided, func(c *rules.Chain) {
+	return t.changed(decided.chain, func(c *rules.Chain) {
 		c.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *rules.Rule) bool { return r == decided.decided })
 	})
 }
 
-// changed is the firewall with another form of the chain that decided.
-func (t *Tracer) changed(decided *Trace, change func(*rules.Chain)) *Tracer {
+// changed is the firewall with another form of one chain.
+func (t *Tracer) changed(which *rules.Chain, change func(*rules.Chain)) *Tracer {
 	set := *t.set
 	set.Tables = slices.Clone(set.Tables)
 	for i, table := range set.Tables {
-		at := slices.Index(table.Chains, decided.chain)
+		at := slices.Index(table.Chains, which)
 		if at < 0 {
 			continue
 		}
-		other, chain := *table, *decided.chain
+		other, chain := *table, *which
 		change(&chain)
 		other.Chains = slices.Clone(table.Chains)
 		other.Chains[at] = &chain
 		set.Tables[i] = &other
 	}
-	return &Tracer{set: &set, machine: eval.Compile(&set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool}
+	return t.of(&set)
+}
+
+// of asks another ruleset with the same facts.
+func (t *Tracer) of(set *rules.Ruleset) *Tracer {
+	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool}
 }
 
 // Untracked reports whether a rule has kept the packet from connection tracking.

@@ -25,11 +25,12 @@ const (
 // The rule is written as the chain's own tool takes it, without the chain: `tcp
 // dport 80 accept`, or `-p tcp --dport 80 -j ACCEPT`.
 func (t *Tracer) With(decided *Trace, place Place, rule string) (*Tracer, error) {
-	added, err := t.parseRule(decided, rule)
+	d := decided.DecidedBy
+	added, err := t.parseRule(d.Backend, d.Family, rule)
 	if err != nil {
 		return nil, err
 	}
-	return t.changed(decided, func(c *rules.Chain) {
+	return t.changed(decided.chain, func(c *rules.Chain) {
 		at := slices.Index(c.Rules, decided.decided)
 		switch {
 		case place == OnTop:
@@ -37,23 +38,18 @@ func (t *Tracer) With(decided *Trace, place Place, rule string) (*Tracer, error)
 		case at < 0:
 			at = len(c.Rules)
 		}
-		c.Rules = slices.Insert(slices.Clone(c.Rules), at, added)
-		for i, r := range c.Rules { // places have moved
-			moved := *r
-			moved.Number = i + 1
-			c.Rules[i] = &moved
-		}
+		insert(c, at, added)
 	}), nil
 }
 
 // Instead is the firewall as it would be with another rule in place of the one
 // that decided, written as in [Tracer.With].
 func (t *Tracer) Instead(decided *Trace, rule string) (*Tracer, error) {
-	other, err := t.parseRule(decided, rule)
+	other, err := t.parseRule(decided.DecidedBy.Backend, decided.DecidedBy.Family, rule)
 	if err != nil {
 		return nil, err
 	}
-	return t.changed(decided, func(c *rules.Chain) {
+	return t.changed(decided.chain, func(c *rules.Chain) {
 		c.Rules = slices.Clone(c.Rules)
 		if at := slices.Index(c.Rules, decided.decided); at >= 0 {
 			moved := *other
@@ -63,16 +59,53 @@ func (t *Tracer) Instead(decided *Trace, rule string) (*Tracer, error) {
 	}), nil
 }
 
-func (t *Tracer) parseRule(decided *Trace, rule string) (*rules.Rule, error) {
-	d := decided.DecidedBy
+// insert adds a rule to a chain that is the caller's own.
+func insert(c *rules.Chain, at int, added *rules.Rule) {
+	c.Rules = slices.Insert(slices.Clone(c.Rules), at, added)
+	for i, r := range c.Rules { // places have moved
+		moved := *r
+		moved.Number = i + 1
+		c.Rules[i] = &moved
+	}
+}
+
+// WithLast is the firewall as it would be with a new rule at the end of a chain
+// of iptables; nil if there is no such chain.
+func (t *Tracer) WithLast(backend rules.Backend, family, table, chain, rule string) (*Tracer, error) {
+	for _, x := range t.set.Tables {
+		if x.Backend != backend || x.Family.String() != family || x.Name != table || x.Chain(chain) == nil {
+			continue
+		}
+		added, err := t.parseRule(backend, family, rule)
+		if err != nil {
+			return nil, err
+		}
+		return t.changed(x.Chain(chain), func(c *rules.Chain) { insert(c, len(c.Rules), added) }), nil
+	}
+	return nil, nil
+}
+
+// Beside is the firewall as it would be with a table of nftables more, written as
+// nft takes it.
+func (t *Tracer) Beside(table string) (*Tracer, error) {
+	more, err := nfttext.Parse("table", table, nfttext.Options{Options: compile.Options{Interface: t.interfaceIndex}})
+	if err != nil {
+		return nil, err
+	}
+	set := *t.set
+	set.Tables = slices.Concat(t.set.Tables, more.Tables)
+	return t.of(&set), nil
+}
+
+func (t *Tracer) parseRule(backend rules.Backend, familyName, rule string) (*rules.Rule, error) {
 	var set *rules.Ruleset
 	var err error
-	if d.Backend == rules.NFT {
+	if backend == rules.NFT {
 		options := nfttext.Options{Options: compile.Options{Interface: t.interfaceIndex}}
-		set, err = nfttext.Parse("rule", fmt.Sprintf("table %s t {\n chain c {\n %s\n }\n}\n", d.Family, rule), options)
+		set, err = nfttext.Parse("rule", fmt.Sprintf("table %s t {\n chain c {\n %s\n }\n}\n", familyName, rule), options)
 	} else {
-		family, _ := rules.ParseFamily(d.Family)
-		set, err = xtables.Parse("rule", fmt.Appendf(nil, "*filter\n:c - [0:0]\n-A c %s\nCOMMIT\n", rule), family)
+		family, _ := rules.ParseFamily(familyName)
+		set, err = xtables.Parse("rule", fmt.Appendf(nil, "*nat\n:c - [0:0]\n-A c %s\nCOMMIT\n", rule), family)
 	}
 	if err != nil {
 		return nil, err

@@ -39,6 +39,7 @@ type Link struct {
 	PeerNetNS uint64
 	Loopback  bool
 	Isolated  bool // bridge port
+	Hairpin   bool // bridge port: it sends out what came in by it
 	PortState string
 	RxDropped uint64
 	TxDropped uint64

@@ -16,6 +16,7 @@ import (
 // Attributes of if_link.h that x/sys does not name: those of a bridge port.
 const (
 	iflaBrportState    = 1
+	iflaBrportMode     = 4
 	iflaBrportIsolated = 33
 )
 
@@ -179,6 +180,8 @@ func (m *linkMessage) info(r *reader, b []byte) {
 				switch kind {
 				case iflaBrportState:
 					m.PortState = portState(r.u8("IFLA_BRPORT_STATE", v))
+				case iflaBrportMode:
+					m.Hairpin = r.u8("IFLA_BRPORT_MODE", v) != 0
 				case iflaBrportIsolated:
 					m.Isolated = r.u8("IFLA_BRPORT_ISOLATED", v) != 0
 				}

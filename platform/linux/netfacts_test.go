@@ -77,7 +77,7 @@ func TestLinks(t *testing.T) {
 		link add br0 type bridge
 		link add v0 type veth peer name v1
 		link set v0 master br0
-		link set v0 type bridge_slave isolated on
+		link set v0 type bridge_slave isolated on hairpin on
 		link set br0 up
 		link set v0 up
 		link set v1 up
@@ -96,8 +96,8 @@ func TestLinks(t *testing.T) {
 	if l := byName["near"]; !l.Up || l.Carrier || l.MTU != 1400 || l.MAC != "02:00:00:00:00:07" || l.Kind != "veth" || l.PeerNetNS != other.netns {
 		t.Errorf("near: %+v, want a veth into %d, up, without carrier", l, other.netns)
 	}
-	if l := byName["v0"]; l.Master != byName["br0"].Index || !l.Isolated || l.PortState == "" || l.Parent != byName["v1"].Index || l.PeerNetNS != 0 {
-		t.Errorf("v0: %+v, want an isolated port of br0, peer v1", l)
+	if l := byName["v0"]; l.Master != byName["br0"].Index || !l.Isolated || !l.Hairpin || l.PortState == "" || l.Parent != byName["v1"].Index || l.PeerNetNS != 0 {
+		t.Errorf("v0: %+v, want an isolated hairpin port of br0, peer v1", l)
 	}
 	if l := byName["br0"]; l.Kind != "bridge" || l.PortState != "" {
 		t.Errorf("br0: %+v", l)
