@@ -18,7 +18,7 @@ import (
 )
 
 // reportForms are the forms of a report.
-var reportForms = []string{"text", "json", "yaml", "markdown", "nagios"}
+var reportForms = []string{"text", "json", "yaml", "markdown", "html", "nagios"}
 
 // diagnoseFlags belong to diagnose and to a bare target.
 type diagnoseFlags struct {
@@ -159,6 +159,12 @@ func (s *session) render(reports []*diagnose.Report, trace bool) error {
 		return s.document(render.Collect(reports))
 	case "markdown":
 		return s.print(render.Markdown(reports))
+	case "html":
+		page, err := render.HTML(reports, render.HTMLOptions{})
+		if err != nil {
+			return err
+		}
+		return s.print(page)
 	case "nagios":
 		return s.print(render.Nagios(reports))
 	}

@@ -13,7 +13,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-type reports = []*diagnose.Report
+type (
+	report  = diagnose.Report
+	reports = []*report
+)
 
 // sets are what the golden files hold, by name.
 var sets = map[string]func() reports{
