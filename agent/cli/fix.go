@@ -160,7 +160,7 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 	if err != nil {
 		return err
 	}
-	planned, err := hands.Print(ctx)
+	before, err := hands.Print(ctx, nil)
 	if err != nil {
 		return undetermined("%w", err)
 	}
@@ -172,6 +172,10 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 	chosen, err := choose(r, f.apply)
 	if err != nil {
 		return err
+	}
+	planned, err := s.planned(ctx, hands, before, chosen)
+	if err != nil {
+		return undetermined("%w", err)
 	}
 	if !f.yes {
 		if err := s.confirmed(r, chosen); err != nil {
@@ -237,25 +241,6 @@ func (s *session) confirmed(r *diagnose.Report, f diagnose.Fix) error {
 	return nil
 }
 
-// hands are what fixes change this host with.
-func (s *session) hands(journal string) fix.Hands {
-	return fix.Hands{Run: fix.Run, Print: func(ctx context.Context) (string, error) {
-		h, err := s.live()
-		if err != nil {
-			return "", err
-		}
-		fw, err := h.Firewall(ctx)
-		if err != nil {
-			return "", err
-		}
-		if len(fw.Limits) > 0 {
-			l := fw.Limits[0]
-			return "", fmt.Errorf("%s can't be read: %s; this needs %s", l.What, l.Why, l.Needs)
-		}
-		return firewall.Fingerprint(fw.Rules)
-	}, Guard: func(id string) error { return startGuard(journal, id) }}
-}
-
 // startGuard starts this program anew, in a session of its own.
 func startGuard(journal, id string) error {
 	program, err := os.Executable()
@@ -286,7 +271,7 @@ func (s *session) fixUndo(ctx context.Context, j *fix.Journal, id string) error 
 	if err != nil {
 		return usage("%w", err)
 	}
-	if err := j.Undo(ctx, e, s.hands("")); err != nil {
+	if err := j.Undo(ctx, e, s.hands(j.Dir())); err != nil {
 		return undetermined("fix %s: %w", id, err)
 	}
 	return s.print(fmt.Appendf(nil, "Fix %s is undone.\n", id))
@@ -361,7 +346,7 @@ func newFixRemoveRule(s *session) *cobra.Command {
 			}
 			handles := firewall.Commented(fw.Rules, args[0], args[1], args[2], args[3])
 			for _, handle := range handles {
-				if err := fix.Run(cmd.Context(), []string{"nft", "delete", "rule", args[0], args[1], args[2], "handle", fmt.Sprint(handle)}); err != nil {
+				if err := fix.Run(cmd.Context(), []string{"nft", "delete", "rule", args[0], args[1], args[2], "handle", fmt.Sprint(handle)}, nil); err != nil {
 					return undetermined("%w", err)
 				}
 			}

@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Hands are what a fix needs of the host.
 type Hands struct {
-	// Run runs a command by its words, without a shell.
-	Run func(ctx context.Context, argv []string) error
-	// Print is a fingerprint of what fixes change: equal where the host is equal.
-	Print func(ctx context.Context) (string, error)
+	// Run runs a command by its words, without a shell. It has the journal's lock
+	// as long as it runs.
+	Run func(ctx context.Context, argv []string, held *os.File) error
+	// Print is a fingerprint of what the commands change: equal where the host is
+	// equal.
+	Print func(ctx context.Context, commands [][]string) (string, error)
 	// Verify diagnoses anew and says how it ends; good is whether it works.
 	Verify func(ctx context.Context) (outcome string, good bool, err error)
 	// Guard starts a process of its own that rolls back at the deadline.
@@ -36,7 +41,7 @@ const margin = 60 * time.Second
 // fingerprint when the fix was made. With confirm, the fix is left Unconfirmed,
 // to be rolled back after that time; else it is Done. The caller holds the lock.
 func (j *Journal) Apply(ctx context.Context, e *Entry, planned string, confirm time.Duration, hands Hands) error {
-	now, err := hands.Print(ctx)
+	now, err := hands.Print(ctx, e.Commands)
 	if err != nil {
 		return err
 	}
@@ -58,10 +63,10 @@ func (j *Journal) Apply(ctx context.Context, e *Entry, planned string, confirm t
 		if err := j.Save(e); err != nil {
 			return j.back(ctx, e, hands, err)
 		}
-		if err := hands.Run(ctx, argv); err != nil {
+		if err := hands.Run(ctx, argv, j.held); err != nil {
 			return j.back(ctx, e, hands, err)
 		}
-		if now, err = hands.Print(ctx); err != nil {
+		if now, err = hands.Print(ctx, e.Commands); err != nil {
 			return j.back(ctx, e, hands, err)
 		}
 	}
@@ -93,49 +98,87 @@ func (j *Journal) back(ctx context.Context, e *Entry, hands Hands, why error) er
 	return fmt.Errorf("%w; %w", why, ErrRolledBack)
 }
 
-// RollBack undoes what was begun of a fix. It is right after a crash at any
-// moment: a command that was begun and not carried out is not undone. The caller
-// holds the lock.
+// RollBack undoes what was begun of a fix, or goes on with undoing it. It is right
+// after a crash at any moment: a command that was begun and not carried out is
+// not undone. The caller holds the lock.
 func (j *Journal) RollBack(ctx context.Context, e *Entry, hands Hands) error {
-	if len(e.Prints) == 0 {
-		return j.end(e, Undone, "undone: nothing had been changed")
-	}
-	now, err := hands.Print(ctx)
-	if err != nil {
-		return err
-	}
-	for i, argv := range e.undoFrom(now) {
-		e.note("undo %q", argv)
-		if err := hands.Run(ctx, argv); err != nil {
-			e.note("undo %d: %v", i+1, err)
+	if e.State != Undoing {
+		if len(e.Prints) == 0 {
+			return j.end(e, Undone, "undone: nothing had been changed")
 		}
-	}
-	now, err = hands.Print(ctx)
-	if err != nil {
-		return err
-	}
-	if now != e.Prints[0] {
-		if err := j.end(e, Stuck, "undone, but the host is not as before"); err != nil {
+		now, err := hands.Print(ctx, e.Commands)
+		if err != nil {
 			return err
 		}
-		return ErrStuck
+		e.State, e.Back = Undoing, e.undoFrom(now)
 	}
-	return j.end(e, Undone, "undone: the host is as before")
+	return j.takeBack(ctx, e, hands)
+}
+
+// takeBack runs the rest of the commands that take a fix back.
+func (j *Journal) takeBack(ctx context.Context, e *Entry, hands Hands) error {
+	now, err := hands.Print(ctx, e.Commands)
+	if err != nil {
+		return err
+	}
+	if begun := len(e.BackPrints); begun > 0 && now == e.BackPrints[begun-1] {
+		e.BackPrints = e.BackPrints[:begun-1] // the last was begun and not carried out
+	}
+	var failed error
+	for len(e.BackPrints) < len(e.Back) {
+		argv := e.Back[len(e.BackPrints)]
+		e.BackPrints = append(e.BackPrints, now)
+		e.note("undo %q", argv)
+		if err := j.Save(e); err != nil {
+			return err
+		}
+		if err := hands.Run(ctx, argv, j.held); err != nil {
+			e.note("it failed: %v", err)
+			failed = errors.Join(failed, err)
+		}
+		if now, err = hands.Print(ctx, e.Commands); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(e.Prints) > 0 && now == e.Prints[0]:
+		return j.end(e, Undone, "undone: the host is as before")
+	case e.Asked && failed == nil:
+		return j.end(e, Undone, "undone; something else has changed since it was applied")
+	}
+	if err := j.end(e, Stuck, "undone, but the host is not as before"); err != nil {
+		return err
+	}
+	return errors.Join(ErrStuck, failed)
 }
 
 // undoFrom are the commands that undo what was done, when the host looks so.
 func (e *Entry) undoFrom(now string) [][]string {
 	begun := len(e.Prints)
-	if now == e.Prints[0] {
+	last := begun - 1
+	switch {
+	case now == e.Prints[0] && !slices.ContainsFunc(e.Commands[:begun], blind):
 		return nil
-	}
-	if len(e.Undo) != len(e.Commands) {
+	case len(e.Undo) != len(e.Commands):
 		return e.Undo
-	}
-	if now == e.Prints[begun-1] {
-		begun-- // the last was begun and not carried out
+	case now == e.Prints[last] && !blind(e.Commands[last]):
+		begun-- // it was begun and not carried out
 	}
 	return e.Undo[len(e.Undo)-begun:] // the last command's undo comes first
+}
+
+// blind reports whether what a command has done may not show in a fingerprint.
+// It is undone then in any case, which does nothing where it wasn't done: settings,
+// processes and elements of sets are so. Rules aren't: to delete one
+// that was never added would take somebody else's, and those do show.
+func blind(argv []string) bool {
+	switch {
+	case strings.HasPrefix(argv[0], "iptables"), strings.HasPrefix(argv[0], "ip6tables"), argv[0] == "ufw", argv[0] == "firewall-cmd":
+		return false
+	case argv[0] == "nft" && len(argv) > 2 && argv[2] == "rule":
+		return false
+	}
+	return true
 }
 
 func (j *Journal) end(e *Entry, s State, what string) error {
@@ -144,22 +187,26 @@ func (j *Journal) end(e *Entry, s State, what string) error {
 	return j.Save(e)
 }
 
-// Undo takes back a fix that was Done. If others have changed the host since, it
-// is not as before the fix afterwards, and that is no error.
+// Undo takes back a fix that was Done, or goes on where one was killed that did.
+// If others have changed the host since, it is not as before the fix afterwards,
+// and that is no error. If this process is killed, the guard goes on.
 func (j *Journal) Undo(ctx context.Context, e *Entry, hands Hands) error {
-	if e.State != Done && e.State != Unconfirmed && e.State != Stuck {
+	switch e.State {
+	case Undoing:
+		return j.takeBack(ctx, e, hands)
+	case Done, Unconfirmed, Stuck:
+	default:
 		return fmt.Errorf("fix %s is %s", e.ID, e.State)
 	}
-	for _, argv := range e.Undo {
-		e.note("undo %q", argv)
-		if err := hands.Run(ctx, argv); err != nil {
-			if saved := j.end(e, Stuck, err.Error()); saved != nil {
-				return saved
-			}
-			return err
-		}
+	e.State, e.Asked, e.Back, e.BackPrints = Undoing, true, e.Undo, nil
+	e.note("to be undone")
+	if err := j.Save(e); err != nil {
+		return err
 	}
-	return j.end(e, Undone, "undone")
+	if err := hands.Guard(e.ID); err != nil {
+		e.note("no process watches: %v", err)
+	}
+	return j.takeBack(ctx, e, hands)
 }
 
 // Confirm keeps a fix that waits for it.
@@ -182,7 +229,7 @@ func (j *Journal) Recover(ctx context.Context, hands Hands) (recovered []*Entry,
 	}
 	var errs []error
 	for _, e := range list {
-		if e.State == Applying || e.State == Unconfirmed && time.Now().After(e.Deadline) {
+		if e.Open() && (e.State != Unconfirmed || time.Now().After(e.Deadline)) {
 			errs = append(errs, j.RollBack(ctx, e, hands))
 			recovered = append(recovered, e)
 		}

@@ -1,7 +1,6 @@
 package fix_test
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"math/rand"
@@ -9,9 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,126 +17,288 @@ import (
 )
 
 var (
-	crashes = flag.Int("crashes", 10, "at how many system calls portwhy fix is killed; 0: at every one")
+	crashes = flag.Int("crashes", 6, "how many of the system calls that only portwhy itself notices it is killed at as well; 0: at every one")
 	seed    = flag.Int64("crash-seed", 1, "which ones")
+	shards  = flag.Int("crash-shards", 1, "how many sets of namespaces share the work")
 )
 
-const before = "table inet f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 8080 drop\n\t}\n}\n"
+const (
+	before = "table inet f {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 8080 reject\n\t}\n}\n"
+	target = "127.0.0.1:8080"
+)
 
-// portwhy fix --apply is killed at a system call, whichever that is: then the
-// host is as it was, or as it was to be, and the journal says which.
+// parts are the tests that need namespaces of their own.
+var parts = []struct {
+	name string
+	run  func(t *testing.T, program string, mine func(int) bool)
+}{{"apply", killApply}, {"guard", killGuard}, {"undo", killUndo}, {"unconfirmed", unconfirmed}}
+
+// inside says to this program which part it is, and that it has its namespaces.
+const inside = "PORTWHY_CRASH_TEST"
+
+// Each part runs in several sets of namespaces at a time, with a server behind a
+// rule and with few processes, so that there is little to look at.
 func TestKilledAnywhere(t *testing.T) {
-	inNetNS(t, func(program string) {
-		calls := apply(t, program, t.TempDir(), 0)
-		if calls < 200 {
-			t.Errorf("portwhy made %d system calls: too few to be true", calls)
+	if of := os.Getenv(inside); of != "" {
+		var part, shard, all int
+		var program string
+		if _, err := fmt.Sscan(of, &part, &shard, &all, &program); err != nil {
+			t.Fatal(err)
 		}
-		random := rand.New(rand.NewSource(*seed))
-		old, kept := 0, 0
-		for n := 1; n <= calls; n++ {
-			if *crashes > 0 && random.Intn(calls) >= *crashes {
-				continue
-			}
-			dir := filepath.Join(t.TempDir(), "journal")
-			apply(t, program, dir, n)
-			switch state := settle(t, dir); {
-			case rulesAre(t, before):
-				old++
-				if state == fix.Done {
-					t.Errorf("killed at call %d: the host is as before, the journal says %s", n, state)
-				}
-			case state == fix.Done && strings.Count(listed(t), "portwhy-") == 1:
-				kept++
-			default:
-				t.Errorf("killed at call %d: the journal says %q, the rules are\n%s", n, state, listed(t))
-			}
-			load(t)
-		}
-		t.Logf("of %d system calls: %d times as before, %d times mended", calls, old, kept)
-		if old == 0 {
-			t.Error("it was never killed in time")
-		}
-	})
-}
-
-// What nobody confirms ends as it was, and what is confirmed stays.
-func TestUnconfirmed(t *testing.T) {
-	inNetNS(t, func(program string) {
-		dir := filepath.Join(t.TempDir(), "journal")
-		run := func(args ...string) string {
-			out, err := exec.Command(program, append(args, "--journal", dir)...).CombinedOutput()
-			if err != nil {
-				t.Errorf("portwhy %v: %v: %s", args, err, out)
-			}
-			return string(out)
-		}
-		run("fix", "127.0.0.1:8080", "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "1s")
-		if rulesAre(t, before) {
-			t.Error("the fix was not applied")
-		}
-		waitFor(t, "the roll-back", func() bool { return rulesAre(t, before) })
-		if state := settle(t, dir); state != fix.Undone {
-			t.Errorf("the journal says %s", state)
-		}
-		run("fix", "127.0.0.1:8080", "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "3s")
-		id := last(t, dir).ID
-		run("fix", "confirm", id)
-		time.Sleep(4 * time.Second)
-		if rulesAre(t, before) {
-			t.Error("it was confirmed, and rolled back all the same")
-		}
-		run("fix", "undo", id)
-		if !rulesAre(t, before) {
-			t.Error("undone, and not as before")
-		}
-	})
-}
-
-// inNetNS runs f in a network namespace where a server listens behind a rule.
-func inNetNS(t *testing.T, f func(program string)) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to make a network namespace")
+		serve(t)
+		load(t)
+		parts[part].run(t, program, func(n int) bool { return n%all == shard })
+		return
 	}
-	for _, tool := range []string{"nft", "strace"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("needs", tool)
-		}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make namespaces")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft")
 	}
 	program := filepath.Join(t.TempDir(), "portwhy")
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/portwhy").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // for good: the namespace goes with the thread
-		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-			t.Errorf("make a network namespace: %v", err)
-			return
-		}
-		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Errorf("lo: %v: %s", err, out)
-			return
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:8080")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				c.Close()
+	t.Run("parts", func(t *testing.T) {
+		for i, part := range parts {
+			all := *shards
+			if part.name == "unconfirmed" {
+				all = 1
 			}
-		}()
+			for shard := range all {
+				t.Run(fmt.Sprint(part.name, shard), func(t *testing.T) {
+					t.Parallel()
+					// A shell as the first process takes leave of orphans.
+					cmd := exec.CommandContext(t.Context(), "unshare", "-mpfnC", "--propagation", "private", "--kill-child", "--", "sh", "-c",
+						`mount -t proc proc /proc && ip link set lo up && "$@" & wait $!`, "sh", os.Args[0], "-test.run=^TestKilledAnywhere$", "-test.v", "-test.timeout=0",
+						"-crashes="+strconv.Itoa(*crashes), "-crash-seed="+strconv.FormatInt(*seed, 10))
+					cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %d %s", inside, i, shard, all, program))
+					out, err := cmd.CombinedOutput()
+					if err != nil {
+						t.Errorf("%v: %s", err, out)
+					}
+					for line := range strings.Lines(string(out)) {
+						if strings.Contains(line, "system calls") {
+							t.Log(strings.TrimSpace(line))
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+// portwhy fix --apply is killed right before each system call that anything outside
+// of it can notice: files that are made, written, synced, renamed, locked; what is
+// sent; processes, pipes, signals. (What it sends by netlink are questions.) Then
+// the host is as it was, or as it was to be, and the journal says which.
+//
+// Between two such calls nothing outside can tell where it is, so that being killed
+// there is the same as being killed at the next one, but for how far a command has
+// come that runs at that time. Therefore it is killed at some of the other calls,
+// too, drawn at random; with -crashes 0 at every call it makes.
+func killApply(t *testing.T, program string, mine func(int) bool) {
+	host, tally := "", map[string]int{}
+	sweep(t, mine, func(k *killer) {
+		dir := filepath.Join(t.TempDir(), "journal")
+		k.argv = []string{program, "fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--journal", dir}
+		run(t, k)
+		idle(t, program)
+		state := fix.State("not begun")
+		if e := last(t, dir); e != nil {
+			state = e.State
+		}
+		switch {
+		case rulesAre(t, before):
+			host = "as before"
+			if state == fix.Done {
+				t.Errorf("%s: the host is as before, the journal says %s", k, state)
+			}
+		case state == fix.Done && strings.Count(listed(t), "portwhy-") == 1:
+			host = "mended"
+		default:
+			t.Errorf("%s: the journal says %q, the rules are\n%s", k, state, listed(t))
+		}
+		tally[host]++
+	})
+	t.Logf("after so many system calls the host was: %v", tally)
+	if tally["as before"] == 0 {
+		t.Error("it was never killed in time")
+	}
+}
+
+// The guard is killed while it rolls back what nobody has confirmed: then the host
+// is as it was or as it was to be, never a half; and whoever comes next ends it.
+func killGuard(t *testing.T, program string, mine func(int) bool) {
+	sweep(t, mine, func(k *killer) {
+		dir, id := applied(t, program)
+		j, err := fix.OpenJournal(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := last(t, dir)
+		e.State, e.Deadline = fix.Unconfirmed, time.Now().Add(-time.Second)
+		if err := j.Save(e); err != nil {
+			t.Fatal(err)
+		}
+		k.argv = []string{program, "fix", "guard", id, "--journal", dir}
+		run(t, k)
+		idle(t, program)
+		whole(t, k)
+		if out, err := exec.Command(program, "fix", "guard", id, "--journal", dir).CombinedOutput(); err != nil {
+			t.Errorf("%s: the next guard: %v: %s", k, err, out)
+		}
+		if e := last(t, dir); e.State != fix.Undone || !rulesAre(t, before) {
+			t.Errorf("%s: the journal says %s, the rules are\n%s", k, e.State, listed(t))
+		}
+	})
+}
+
+// portwhy fix undo is killed: the fix stays or is taken back, never a half. The
+// guard that it started goes on; if it was killed before, whoever comes next does.
+func killUndo(t *testing.T, program string, mine func(int) bool) {
+	sweep(t, mine, func(k *killer) {
+		dir, id := applied(t, program)
+		k.argv = []string{program, "fix", "undo", id, "--journal", dir}
+		run(t, k)
+		idle(t, program)
+		whole(t, k)
+		e := last(t, dir)
+		switch undone := rulesAre(t, before); {
+		case undone && e.State == fix.Undone, !undone && e.State == fix.Done:
+		case !undone && e.State == fix.Undoing && len(e.BackPrints) == 0:
+			if out, err := exec.Command(program, "fix", "undo", id, "--journal", dir).CombinedOutput(); err != nil || !rulesAre(t, before) {
+				t.Errorf("%s: undone again: %v: %s", k, err, out)
+			}
+		default:
+			t.Errorf("%s: the journal says %s, the rules are\n%s", k, e.State, listed(t))
+		}
+	})
+}
+
+// What nobody confirms ends as it was, and what is confirmed stays.
+func unconfirmed(t *testing.T, program string, _ func(int) bool) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	run := func(args ...string) {
+		out, err := exec.Command(program, append(args, "--journal", dir)...).CombinedOutput()
+		if err != nil {
+			t.Errorf("portwhy %v: %v: %s", args, err, out)
+		}
+	}
+	run("fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "1s")
+	if rulesAre(t, before) {
+		t.Error("the fix was not applied")
+	}
+	idle(t, program)
+	if e := last(t, dir); e.State != fix.Undone || !rulesAre(t, before) {
+		t.Errorf("the journal says %s, the rules are\n%s", e.State, listed(t))
+	}
+	run("fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "2s")
+	id := last(t, dir).ID
+	run("fix", "confirm", id)
+	time.Sleep(3 * time.Second)
+	if rulesAre(t, before) {
+		t.Error("it was confirmed, and rolled back all the same")
+	}
+	run("fix", "undo", id)
+	if !rulesAre(t, before) {
+		t.Error("undone, and not as before")
+	}
+}
+
+// sweep runs once for each call to be killed at, as far as it is this shard's.
+func sweep(t *testing.T, mine func(int) bool, once func(*killer)) {
+	kills := 0
+	kill := func(k *killer) bool {
+		once(k)
 		load(t)
-		f(program)
+		if k.killed {
+			kills++
+		}
+		return k.killed
+	}
+	all := killer{every: true}
+	kill(&all)
+	var others func(n int) bool
+	if *crashes == 0 {
+		others = mine
+	} else {
+		for n, missed := 1, 0; missed < 3 && !t.Failed(); n++ { // its threads' order varies a little
+			if mine(n) && !kill(&killer{at: n}) {
+				missed++
+			}
+		}
+		random, drawn := rand.New(rand.NewSource(*seed)), map[int]bool{}
+		for range *crashes {
+			drawn[1+random.Intn(all.calls)] = true
+		}
+		others = func(n int) bool { return drawn[n] && mine(n) }
+	}
+	for n := 1; n <= all.calls && !t.Failed(); n++ {
+		if others(n) {
+			kill(&killer{every: true, at: n})
+		}
+	}
+	t.Logf("killed at %d system calls; it makes %d", kills, all.calls)
+}
+
+// run runs a program that is to be killed.
+func run(t *testing.T, k *killer) {
+	t.Helper()
+	if err := k.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// applied applies the fix, and waits until its guard has gone.
+func applied(t *testing.T, program string) (dir, id string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "journal")
+	if out, err := exec.Command(program, "fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--journal", dir).CombinedOutput(); err != nil {
+		t.Fatalf("portwhy fix: %v: %s", err, out)
+	}
+	idle(t, program)
+	return dir, last(t, dir).ID
+}
+
+// whole sees that the host is as before, or mended.
+func whole(t *testing.T, k *killer) {
+	t.Helper()
+	if !rulesAre(t, before) && strings.Count(listed(t), "portwhy-") != 1 {
+		t.Errorf("%s: the rules are\n%s", k, listed(t))
+	}
+}
+
+// idle waits until no portwhy runs, and no command of one.
+func idle(t *testing.T, program string) {
+	t.Helper()
+	waitFor(t, "the guard", func() bool {
+		all, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, link := range all {
+			if exe, err := os.Readlink(link); err == nil && (exe == program || filepath.Base(exe) == "nft") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func serve(t *testing.T) {
+	l, err := net.Listen("tcp", target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
 	}()
-	<-done
 }
 
 func load(t *testing.T) {
@@ -158,53 +318,6 @@ func listed(t *testing.T) string {
 }
 
 func rulesAre(t *testing.T, want string) bool { return listed(t) == want }
-
-// apply runs portwhy and kills it at a system call of one of its threads; 0: lets
-// it end, and returns how many calls its busiest thread made.
-func apply(t *testing.T, program, dir string, kill int) int {
-	trace := filepath.Join(t.TempDir(), "trace")
-	args := []string{"-f", "-qq", "--detach-on=execve", "-o", trace}
-	if kill > 0 {
-		args = append(args, "-e", fmt.Sprintf("inject=all:signal=SIGKILL:when=%d", kill))
-	}
-	// The words that follow are ours alone, no outside data.
-	args = append(args, program, "fix", "127.0.0.1:8080", "--timeout", "200ms", "--apply", "1", "--yes", "--journal", dir)
-	out, err := exec.Command("strace", args...).CombinedOutput()
-	if kill > 0 {
-		return 0
-	}
-	if err != nil {
-		t.Errorf("portwhy fix: %v: %s", err, out)
-		return 0
-	}
-	text, err := os.ReadFile(trace)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	calls, most := map[string]int{}, 0
-	for line := range bytes.Lines(text) {
-		thread, call, _ := strings.Cut(string(line), " ")
-		if !strings.Contains(call, "resumed>") && !strings.Contains(call, "+++") && !strings.Contains(call, "---") {
-			calls[thread]++
-			most = max(most, calls[thread])
-		}
-	}
-	load(t)
-	return most
-}
-
-// settle waits until no guard is at work, and returns what the journal says.
-func settle(t *testing.T, dir string) fix.State {
-	waitFor(t, "the guard", func() bool {
-		e := last(t, dir)
-		return e == nil || !e.Open() || len(e.Prints) == 0 && rulesAre(t, before)
-	})
-	if e := last(t, dir); e != nil {
-		return e.State
-	}
-	return ""
-}
 
 func last(t *testing.T, dir string) *fix.Entry {
 	if _, err := os.Stat(dir); err != nil {

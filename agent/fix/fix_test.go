@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// machine is a host of lines; "add X" and "remove X" are its commands.
+// machine is a host of lines; "iptables add X" and "iptables remove X" are its
+// commands.
 type machine struct {
 	lines   []string
 	broken  string // a command that fails
@@ -22,30 +24,31 @@ type machine struct {
 
 func (m *machine) hands() Hands {
 	return Hands{
-		Run: func(_ context.Context, argv []string) error {
-			m.ran = append(m.ran, strings.Join(argv, " "))
-			if strings.Join(argv, " ") == m.broken {
+		Run: func(_ context.Context, argv []string, _ *os.File) error {
+			does, line := argv[1], argv[2]
+			m.ran = append(m.ran, does+" "+line)
+			if does+" "+line == m.broken {
 				return errors.New("it fails")
 			}
-			if argv[0] == "add" {
-				m.lines = append(m.lines, argv[1])
+			if does == "add" {
+				m.lines = append(m.lines, line)
 				return nil
 			}
-			at := slices.Index(m.lines, argv[1])
+			at := slices.Index(m.lines, line)
 			if at < 0 {
-				return fmt.Errorf("there is no %s", argv[1])
+				return fmt.Errorf("there is no %s", line)
 			}
 			m.lines = slices.Delete(m.lines, at, at+1)
 			return nil
 		},
-		Print:  func(context.Context) (string, error) { return strings.Join(m.lines, ","), nil },
+		Print:  func(context.Context, [][]string) (string, error) { return strings.Join(m.lines, ","), nil },
 		Verify: func(context.Context) (string, bool, error) { return m.outcome, m.outcome == "connected", nil },
 		Guard:  func(string) error { m.guards++; return nil },
 	}
 }
 
 func entry(id string) *Entry {
-	return &Entry{Schema: Schema, ID: id, At: time.Now(), Commands: [][]string{{"add", "a"}, {"add", "b"}}, Undo: [][]string{{"remove", "b"}, {"remove", "a"}}, Predicted: "connected"}
+	return &Entry{Schema: Schema, ID: id, At: time.Now(), Commands: [][]string{{"iptables", "add", "a"}, {"iptables", "add", "b"}}, Undo: [][]string{{"iptables", "remove", "b"}, {"iptables", "remove", "a"}}, Predicted: "connected"}
 }
 
 func journal(t *testing.T) *Journal {
@@ -140,6 +143,70 @@ func TestRecover(t *testing.T) {
 	}
 }
 
+// A way back that was killed goes on where it was.
+func TestUndoGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lines string // as the crash has left it
+		begun []string
+		ran   string
+		left  string
+	}{
+		{"nothing was begun", "x,a,b", nil, "remove b; remove a", "x"},
+		{"the first was begun and not done", "x,a,b", []string{"x,a,b"}, "remove b; remove a", "x"},
+		{"the first is done", "x,a", []string{"x,a,b"}, "remove a", "x"},
+		{"the second was begun and not done", "x,a", []string{"x,a,b", "x,a"}, "remove a", "x"},
+		{"both are done", "x", []string{"x,a,b", "x,a"}, "", "x"},
+		{"others have changed the host as well", "x,y,a", []string{"x,y,a,b"}, "remove a", "x,y"},
+	} {
+		j := journal(t)
+		m := machine{lines: strings.Split(c.lines, ",")}
+		e := entry("1")
+		e.State, e.Prints, e.Asked, e.Back, e.BackPrints = Undoing, []string{"x", "x,a"}, true, e.Undo, c.begun
+		if err := j.Save(e); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Recover(context.Background(), m.hands()); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := strings.Join(m.lines, ","); got != c.left {
+			t.Errorf("%s: the host is %s, want %s", c.name, got, c.left)
+		}
+		if got := strings.Join(m.ran, "; "); got != c.ran {
+			t.Errorf("%s: ran %q, want %q", c.name, got, c.ran)
+		}
+		if e, err := j.Load("1"); err != nil || e.State != Undone {
+			t.Errorf("%s: %+v, %v", c.name, e, err)
+		}
+	}
+}
+
+// What doesn't show in the fingerprint is undone in any case.
+func TestUndoFrom(t *testing.T) {
+	e := &Entry{Commands: [][]string{{"iptables", "a"}, {"sysctl", "b"}, {"nft", "add", "rule"}}, Undo: [][]string{{"undo c"}, {"undo b"}, {"undo a"}}}
+	for _, c := range []struct {
+		prints string
+		now    string
+		want   string
+	}{
+		{"0", "0", ""},
+		{"0", "1", "undo a"},
+		{"0 1", "1", "undo b undo a"},
+		{"0 1 1", "1", "undo b undo a"},
+		{"0 1 1", "2", "undo c undo b undo a"},
+		{"0 0 0", "0", "undo b undo a"},
+	} {
+		e.Prints = strings.Fields(c.prints)
+		var got []string
+		for _, argv := range e.undoFrom(c.now) {
+			got = append(got, argv...)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s, now %s: %q, want %q", c.prints, c.now, got, c.want)
+		}
+	}
+}
+
 // Only one at a time; who waits too long is told so.
 func TestLock(t *testing.T) {
 	j := journal(t)
@@ -158,6 +225,32 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	again()
+}
+
+// A command that goes on when its portwhy was killed keeps the lock to its end.
+func TestCommandHoldsLock(t *testing.T) {
+	j := journal(t)
+	unlock, err := j.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan time.Time)
+	go func() {
+		if err := Run(context.Background(), []string{"sleep", "0.3"}, j.held); err != nil {
+			t.Error(err)
+		}
+		ended <- time.Now()
+	}()
+	time.Sleep(100 * time.Millisecond)
+	unlock()
+	again, err := j.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again()
+	if at := time.Now(); at.Before((<-ended).Add(-100 * time.Millisecond)) {
+		t.Error("another had the lock while the command ran")
+	}
 }
 
 func TestLoad(t *testing.T) {
@@ -182,11 +275,11 @@ func TestLoad(t *testing.T) {
 // Commands are found in the system's directories, never by a path.
 func TestRun(t *testing.T) {
 	ctx := context.Background()
-	if err := Run(ctx, []string{"true"}); err != nil {
+	if err := Run(ctx, []string{"true"}, nil); err != nil {
 		t.Error(err)
 	}
 	for _, argv := range [][]string{nil, {""}, {"./true"}, {"/bin/true"}, {"no-such-command-at-all"}, {"false"}} {
-		if err := Run(ctx, argv); err == nil {
+		if err := Run(ctx, argv, nil); err == nil {
 			t.Errorf("%q ran", argv)
 		}
 	}

@@ -20,8 +20,8 @@ func (j *Journal) Guard(ctx context.Context, id string, hands Hands) error {
 		if !e.Open() {
 			return nil
 		}
-		// While one applies a fix it holds the lock: if the lock is free, it died.
-		if e.State == Applying || time.Now().After(e.Deadline) {
+		// Who applies a fix or takes it back holds the lock: if it is free, that one died.
+		if e.State != Unconfirmed || time.Now().After(e.Deadline) {
 			if done, err := j.late(ctx, id, hands); done {
 				return err
 			}

@@ -22,14 +22,15 @@ const Schema = "portwhy.fix/v1"
 // State is how far a fix has come.
 type State string
 
-// The states. An entry that is Applying or Unconfirmed past its deadline is
-// rolled back by whoever finds it.
+// The states. An entry that is Applying, Undoing or Unconfirmed past its deadline
+// is taken back by whoever finds it.
 const (
 	Applying    State = "applying"
 	Unconfirmed State = "unconfirmed" // it works, and waits to be confirmed
 	Done        State = "done"
-	Undone      State = "undone" // as before
-	Stuck       State = "stuck"  // taken back, and the host is not as before
+	Undoing     State = "undoing" // on the way back
+	Undone      State = "undone"  // as before
+	Stuck       State = "stuck"   // taken back, and the host is not as before
 )
 
 // Entry is what was done to a host: by whom, why, and how it is undone.
@@ -50,7 +51,13 @@ type Entry struct {
 	Deadline  time.Time  `json:"deadline"` // when it is rolled back unless it is Done
 	// Prints are fingerprints of the host, before each command that was begun.
 	Prints []string `json:"prints"`
-	Log    []Line   `json:"log"`
+	// Back are the commands that take it back, once that has begun; BackPrints
+	// are the fingerprints before each of them that was begun. Asked: somebody
+	// asked for it.
+	Back       [][]string `json:"back,omitempty"`
+	BackPrints []string   `json:"back_prints,omitempty"`
+	Asked      bool       `json:"asked,omitempty"`
+	Log        []Line     `json:"log"`
 }
 
 // Line is one thing that happened.
@@ -60,14 +67,22 @@ type Line struct {
 }
 
 // Open reports whether the fix may still be rolled back by itself.
-func (e *Entry) Open() bool { return e.State == Applying || e.State == Unconfirmed }
+func (e *Entry) Open() bool {
+	return e.State == Applying || e.State == Unconfirmed || e.State == Undoing
+}
 
 func (e *Entry) note(format string, args ...any) {
 	e.Log = append(e.Log, Line{time.Now().UTC(), fmt.Sprintf(format, args...)})
 }
 
 // Journal is a directory of entries that only its owner may read.
-type Journal struct{ dir string }
+type Journal struct {
+	dir  string
+	held *os.File // the lock, while it is held
+}
+
+// Dir is where the journal is.
+func (j *Journal) Dir() string { return j.dir }
 
 // OpenJournal makes the directory if it isn't there. One that others may write
 // to, or that is a link, is refused.
@@ -82,7 +97,7 @@ func OpenJournal(dir string) (*Journal, error) {
 	if !st.IsDir() || st.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("open the journal: %s is not a directory of its owner alone", dir)
 	}
-	return &Journal{dir}, nil
+	return &Journal{dir: dir}, nil
 }
 
 // NewID is an id that no entry has yet.

@@ -19,7 +19,8 @@ var ErrBusy = errors.New("another portwhy is changing this host")
 const lockPoll = 50 * time.Millisecond
 
 // Lock keeps others from changing the host until unlock is called or the process
-// ends. It waits for others until the context ends; then the error wraps ErrBusy.
+// ends, and with it the command that it has begun. It waits for others until the
+// context ends; then the error wraps ErrBusy.
 func (j *Journal) Lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(j.dir, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -29,7 +30,11 @@ func (j *Journal) Lock(ctx context.Context) (unlock func(), err error) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
-			return func() { f.Close() }, nil
+			j.held = f
+			return func() {
+				j.held = nil
+				f.Close()
+			}, nil
 		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
 			f.Close()
 			return nil, fmt.Errorf("lock the journal: %w", err)

@@ -22,8 +22,10 @@ const runTime = 30 * time.Second
 // maxSaid bounds what is kept of a command's errors.
 const maxSaid = 4096
 
-// Run runs a command by its words. The command portwhy is this program.
-func Run(ctx context.Context, argv []string) error {
+// Run runs a command by its words. The command portwhy is this program. held, if
+// it is not nil, is the journal's lock: the command has it too, so that nobody
+// looks at the host, or changes it, while the command of a killed portwhy goes on.
+func Run(ctx context.Context, argv []string, held *os.File) error {
 	if len(argv) == 0 || argv[0] == "" {
 		return errors.New("run a command: it is empty")
 	}
@@ -36,6 +38,9 @@ func Run(ctx context.Context, argv []string) error {
 	cmd := exec.CommandContext(ctx, program, argv[1:]...)
 	cmd.Env = []string{"PATH=" + strings.Join(directories[:], ":"), "LC_ALL=C"}
 	cmd.WaitDelay = time.Second
+	if held != nil {
+		cmd.ExtraFiles = []*os.File{held}
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("run %q: %w: %s", argv, err, bytes.TrimSpace(out[:min(len(out), maxSaid)]))

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/portwhy/portwhy/agent/fix"
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// hands are what fixes change this host with.
+func (s *session) hands(journal string) fix.Hands {
+	return fix.Hands{Run: fix.Run, Guard: func(id string) error { return startGuard(journal, id) },
+		Print: func(ctx context.Context, commands [][]string) (string, error) {
+			h, err := s.live()
+			if err != nil {
+				return "", err
+			}
+			return fingerprint(ctx, h, commands)
+		}}
+}
+
+// planned is the host's fingerprint for a fix, if the rules are still those that
+// were diagnosed.
+func (s *session) planned(ctx context.Context, hands fix.Hands, before string, f diagnose.Fix) (string, error) {
+	now, err := hands.Print(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	if now != before {
+		return "", fix.ErrChanged
+	}
+	return hands.Print(ctx, f.Commands)
+}
+
+// fingerprint is the same where the firewall is the same and so is what the
+// commands change beside it, as far as that is watched: settings, processes,
+// units, links.
+func fingerprint(ctx context.Context, h host.Host, commands [][]string) (string, error) {
+	fw, err := h.Firewall(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(fw.Limits) > 0 {
+		l := fw.Limits[0]
+		return "", fmt.Errorf("%s can't be read: %s; this needs %s", l.What, l.Why, l.Needs)
+	}
+	sum, err := firewall.Fingerprint(fw.Rules)
+	if err != nil {
+		return "", err
+	}
+	for _, argv := range commands {
+		seen, err := watched(ctx, h, argv)
+		if err != nil {
+			return "", fmt.Errorf("look at what %q changes: %w", argv, err)
+		}
+		if seen != "" {
+			both := sha256.Sum256([]byte(sum + seen))
+			sum = hex.EncodeToString(both[:])
+		}
+	}
+	return sum, nil
+}
+
+// watched is the state of what a command changes beside the rules; empty if that
+// isn't watched.
+func watched(ctx context.Context, h host.Host, argv []string) (string, error) {
+	if len(argv) < 3 {
+		return "", nil
+	}
+	last := argv[len(argv)-1]
+	switch argv[0] + " " + argv[1] {
+	case "sysctl -w":
+		key, _, _ := strings.Cut(last, "=")
+		s, err := h.Sysctl(ctx, key)
+		return key + "=" + strings.TrimSpace(s.Value), err
+	case "kill -CONT", "kill -STOP":
+		pid, err := strconv.Atoi(last)
+		if err != nil {
+			return "", err
+		}
+		p, err := h.Process(ctx, pid)
+		return fmt.Sprintf("%d of %d stopped: %v", pid, p.StartTicks, p.State == "T"), err
+	case "systemctl start", "systemctl stop":
+		u, err := h.Unit(ctx, last)
+		return fmt.Sprintf("%s runs: %v", last, slices.Contains([]string{"active", "activating", "reloading"}, u.ActiveState)), err
+	case "ip link":
+		links, err := h.Links(ctx)
+		for _, l := range links {
+			if slices.Contains(argv[2:], l.Name) {
+				return fmt.Sprintf("%s up: %v", l.Name, l.Up), nil
+			}
+		}
+		return "", err
+	}
+	return "", nil
+}
