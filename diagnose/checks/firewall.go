@@ -261,13 +261,10 @@ func deciding(t *firewall.Trace) string {
 
 // mapper is the rule that changed the packet's destination: the last that mapped.
 func mapper(t *firewall.Trace) *diagnose.Culprit {
-	by := &diagnose.Culprit{Kind: "rule", Text: "a NAT rule", Manager: "unknown"}
-	for _, s := range t.Steps {
-		if s.Effect == "nat" && (s.Hook == rules.Output || s.Hook == rules.Prerouting) {
-			by = ruleCulprit(s.Rule)
-		}
+	if s := t.Mapper(); s != nil {
+		return ruleCulprit(s.Rule)
 	}
-	return by
+	return &diagnose.Culprit{Kind: "rule", Text: "a NAT rule", Manager: "unknown"}
 }
 
 func ruleCulprit(r firewall.Rule) *diagnose.Culprit {

@@ -195,7 +195,7 @@ func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) 
 // lock, but not for ever.
 func iptables(t *firewall.Trace) []string {
 	d := t.DecidedBy
-	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[d.Family] + map[rules.Backend]string{rules.IptablesNFT: "-nft", rules.IptablesLegacy: "-legacy"}[d.Backend]
+	tool := iptablesOf(d.Backend, d.Family)
 	command := []string{tool, "-w", "5"}
 	if d.Table != "filter" {
 		command = append(command, "-t", d.Table)

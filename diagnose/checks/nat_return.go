@@ -198,9 +198,9 @@ func masquerade(p *diagnose.Pass, to target) []diagnose.Fix {
 	}
 	fix := diagnose.Fix{Title: "let it look as if this host asked (masquerade), until the next boot", NeedsRoot: true, Check: "simulated", Risk: "low",
 		Opens: fmt.Sprintf("nothing; %s sees this host in place of %s", at, src), PredictedOutcome: diagnose.Connected}
-	family, tool := "ip", "iptables"
+	family := "ip"
 	if at.Addr().Is6() {
-		family, tool = "ip6", "ip6tables"
+		family = "ip6"
 	}
 	backend := rules.Backend(by.Backend)
 	port := strconv.Itoa(int(at.Port()))
@@ -210,8 +210,7 @@ func masquerade(p *diagnose.Pass, to target) []diagnose.Fix {
 		return nil
 	}
 	if with != nil && backend != rules.NFT {
-		tool += map[rules.Backend]string{rules.IptablesNFT: "-nft", rules.IptablesLegacy: "-legacy"}[backend]
-		in := []string{tool, "-w", "5", "-t", "nat"}
+		in := []string{iptablesOf(backend, by.Family), "-w", "5", "-t", "nat"}
 		fix.Commands = [][]string{slices.Concat(in, []string{"-A", "POSTROUTING"}, words)}
 		fix.Undo = [][]string{slices.Concat(in, []string{"-D", "POSTROUTING"}, words)}
 	} else {

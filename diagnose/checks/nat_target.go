@@ -65,6 +65,7 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 		c.Evidence = append(c.Evidence, socketEvidence(s))
 		c.Title = fmt.Sprintf("%s leads %s to %s, where %s listens on %s only.", ruleWords(f.Firewall.By), f, name, who, socketAddress(s))
 	}
+	shadowedTarget(p, &c)
 	p.Stop(c)
 	return nil
 }

@@ -227,7 +227,7 @@ func runBackend(p *diagnose.Pass) error {
 			continue
 		}
 		evidence := []diagnose.Evidence{{Source: fmt.Sprintf("/proc/%d/cmdline", proc.PID), What: "backend", Value: to.String()}}
-		listens, known := backendListens(p, to)
+		listens, known := listensAt(p, "tcp", to)
 		if !known || listens {
 			p.OK("%s hands on to %s", describe(proc), to)
 			return nil
@@ -242,15 +242,15 @@ func runBackend(p *diagnose.Pass) error {
 	return nil
 }
 
-// backendListens reports whether something listens at an address of this host or of
+// listensAt reports whether something listens at an address of this host or of
 // one of its namespaces; known is false if the address is elsewhere.
-func backendListens(p *diagnose.Pass, to netip.AddrPort) (listens, known bool) {
+func listensAt(p *diagnose.Pass, network string, to netip.AddrPort) (listens, known bool) {
 	look := func(h host.Host) bool {
 		addrs, err := h.Addresses(p.Ctx)
 		if err != nil || ownAddress(addrs, to.Addr()) == nil {
 			return false
 		}
-		socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: "tcp", Port: to.Port(), States: []host.State{host.Listen}})
+		socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: network, Port: to.Port(), States: listening(network)})
 		if err != nil {
 			return false
 		}

@@ -14,7 +14,7 @@ var socket = &diagnose.Check{
 	ID: "socket", Doc: "which listening socket the kernel gives the connection to, if any",
 	Codes: []string{"no-listener", "listener-other-address", "listener-other-family", "listener-v6only", "listener-on-device",
 		"listener-address-gone", "listener-other-netns", "port-not-published", "listener-other-port", "listener-unix-only", "config-not-applied",
-		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload", "nat-dead-target", "nat-not-for-local", "nat-no-return"},
+		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload", "nat-dead-target", "nat-not-for-local", "nat-no-return", "nat-shadowed"},
 	For: diagnose.AskConnect, Behind: true,
 	Run: runSocket,
 }
@@ -43,7 +43,9 @@ func runSocket(p *diagnose.Pass) error {
 		return nil
 	}
 	if to != f.Destination {
-		p.Stop(deadTarget(f))
+		c := deadTarget(f)
+		shadowedTarget(p, &c)
+		p.Stop(c)
 		return nil
 	}
 	if c := mismatched(p, all); c != nil {

@@ -14,6 +14,34 @@ func (t *Tracer) Without(decided *Trace) *Tracer {
 	})
 }
 
+// Mapper is the step whose rule has changed the packet's destination; nil if none
+// has.
+func (t *Trace) Mapper() *Step {
+	for i := len(t.Steps) - 1; i >= 0; i-- {
+		if s := &t.Steps[i]; s.Effect == "nat" && s.at.rule != nil && (s.Hook == rules.Output || s.Hook == rules.Prerouting) {
+			return s
+		}
+	}
+	return nil
+}
+
+// WithoutStep is the firewall as it would be without a step's rule.
+func (t *Tracer) WithoutStep(s *Step) *Tracer {
+	return t.changed(s.at.chain, func(c *rules.Chain) {
+		c.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *rules.Rule) bool { return r == s.at.rule })
+	})
+}
+
+// BeforeStep is the firewall as it would be with a new rule before a step's, written
+// as in [Tracer.With].
+func (t *Tracer) BeforeStep(s *Step, rule string) (*Tracer, error) {
+	added, err := t.parseRule(s.Backend, s.Family, rule)
+	if err != nil {
+		return nil, err
+	}
+	return t.changed(s.at.chain, func(c *rules.Chain) { insert(c, max(0, slices.Index(c.Rules, s.at.rule)), added) }), nil
+}
+
 // changed is the firewall with another form of one chain.
 func (t *Tracer) changed(which *rules.Chain, change func(*rules.Chain)) *Tracer {
 	set := *t.set

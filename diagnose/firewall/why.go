@@ -198,7 +198,8 @@ func (t *Tracer) notAsked(w *Why, result eval.Result, table *rules.Table, base *
 	var by *eval.Step
 	for i, s := range result.Steps {
 		ends := s.Effect == "accept" || s.Effect == "drop" || s.Effect == "reject" || s.Effect == "return" || s.Effect == "goto" || s.Effect == "queue" || s.Effect == "stolen" || s.Effect == "policy"
-		if ends && s.Table == table && s.Hook == base.Hook {
+		// The first rule that maps a flow ends that for all chains of NAT.
+		if (ends && s.Table == table || s.Effect == "nat" && base.Type == "nat") && s.Hook == base.Hook {
 			by = &result.Steps[i]
 		}
 	}
