@@ -286,17 +286,20 @@ network or interface rather than delete its rule.
 		},
 		{
 			Code:    "firewall-nd-blocked",
-			Summary: "The firewall blocks IPv6 neighbour discovery",
+			Summary: "The firewall blocks neighbour discovery or ARP",
 			Means: `IPv6 finds the neighbour's hardware address by ICMPv6 messages 135 and 136
 (RFC 4861), and routers by 133 and 134. A ruleset that drops ICMPv6, or allows
-only echo, cuts IPv6 off on that link; IPv4 has ARP, which IP rules don't see.`,
-			Shows: `IPv6 gives EHOSTUNREACH after three seconds, or a timeout, while IPv4 works.
-The neighbour's entry is INCOMPLETE or FAILED. It may work for a while after
-each packet from the other side.`,
+only echo, cuts IPv6 off on that link. They belong to no connection, so that a
+rule for what is established doesn't accept them. IPv4 has ARP, which rules of
+IP don't see, but tables of family arp and arptables do.`,
+			Shows: `IPv6 gives EHOSTUNREACH after three seconds, or a timeout, while IPv4 works
+(or the reverse, for ARP). The neighbour's entry is INCOMPLETE or FAILED. It
+may work for a while after each packet from the other side.`,
 			Mend: `Accept the messages of neighbour discovery in input and output (RFC 4890 lists
 what must pass).
 
-    ip -6 neigh
+    ip neigh
+    nft list tables arp
     nft insert rule inet filter input icmpv6 type '{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert }' accept
     ip6tables -I INPUT -p icmpv6 -j ACCEPT`,
 			See: []string{"neighbour-failed", "firewall-one-family"},

@@ -22,7 +22,7 @@ func connectChecks() []*diagnose.Check {
 		name, nameAfter, proxyEnv,
 		route, transform, ephemeral, firewallOut,
 		link, vpn, neighbour,
-		bpf, bpfAfter, qdisc, rpFilter, firewallIn, firewallLimit,
+		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit,
 		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter,
 		remote,
 		backend, peers, protocol,

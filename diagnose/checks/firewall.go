@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	case f.Network == "unix" || !f.Destination.IsValid():
 		p.Skip("no packet")
 		return nil
-	case f.Blocked() || f.From.IsValid() && !f.Local:
+	case blockedBefore(p) || f.From.IsValid() && !f.Local:
 		p.Skip("no packet gets so far")
 		return nil
 	}
@@ -96,6 +97,12 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 		undecided(p, look.There)
 	}
 	return nil
+}
+
+// blockedBefore reports whether the flow ends before the rules, but for the
+// question for a hardware address, after which they count all the same.
+func blockedBefore(p *diagnose.Pass) bool {
+	return slices.ContainsFunc(p.Stopped(), func(c diagnose.Cause) bool { return !c.After && c.Code != "firewall-nd-blocked" })
 }
 
 // clientPorts stand for the source ports that a client may get: the ends and the

@@ -119,7 +119,7 @@ func opening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) (admissi
 }
 
 func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {
-	d, e := t.DecidedBy, endsOf(f, t)
+	e := endsOf(f, t)
 	family := "ip"
 	if e.six {
 		family = "ip6"
@@ -139,8 +139,12 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 	if e.tracked {
 		words = append(words, "ct", "state", "established")
 	}
-	words = append(words, "accept")
-	rule := strings.Join(words, " ")
+	return nftAdmission(t, place, append(words, "accept"), e.words(f))
+}
+
+// nftAdmission adds a rule of nftables.
+func nftAdmission(t *firewall.Trace, place firewall.Place, words []string, opens string) admission {
+	d, rule := t.DecidedBy, strings.Join(words, " ")
 	comment := ownName(d.Family, d.Table, d.Chain, rule) // its handle is known only when it is there
 	words = append(words, "comment", strconv.Quote(comment))
 	command := []string{"nft", "add", "rule", d.Family, d.Table, d.Chain}
@@ -151,7 +155,7 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 		command[1] = "insert"
 		command = append(command, "handle", strconv.FormatUint(*d.Handle, 10))
 	}
-	return admission{rule: rule, command: append(command, words...), opens: e.words(f),
+	return admission{rule: rule, command: append(command, words...), opens: opens,
 		undo: []string{"portwhy", "fix", "remove-rule", d.Family, d.Table, d.Chain, comment}}
 }
 
@@ -163,7 +167,7 @@ func ownName(of ...string) string {
 }
 
 func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admission {
-	d, e := t.DecidedBy, endsOf(f, t)
+	e := endsOf(f, t)
 	words := []string{}
 	switch {
 	case e.local && e.out:
@@ -179,8 +183,12 @@ func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) 
 	if e.tracked {
 		words = append(words, "-m", "conntrack", "--ctstate", "ESTABLISHED")
 	}
-	words = append(words, "-j", "ACCEPT")
-	in := iptables(t)
+	return iptablesAdmission(t, place, append(words, "-j", "ACCEPT"), e.words(f))
+}
+
+// iptablesAdmission adds a rule of iptables.
+func iptablesAdmission(t *firewall.Trace, place firewall.Place, words []string, opens string) admission {
+	d, in := t.DecidedBy, iptables(t)
 	where := []string{"-A", d.Chain}
 	switch {
 	case place == firewall.OnTop:
@@ -188,7 +196,7 @@ func iptablesOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) 
 	case !d.Policy:
 		where = []string{"-I", d.Chain, strconv.Itoa(*d.Number)}
 	}
-	return admission{rule: strings.Join(words, " "), command: slices.Concat(in, where, words), undo: slices.Concat(in, []string{"-D", d.Chain}, words), opens: e.words(f)}
+	return admission{rule: strings.Join(words, " "), command: slices.Concat(in, where, words), undo: slices.Concat(in, []string{"-D", d.Chain}, words), opens: opens}
 }
 
 // iptables is the command for the table that decided. It waits for the tool's

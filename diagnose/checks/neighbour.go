@@ -14,7 +14,7 @@ import (
 // address, so that the entry then tells whether anyone answered.
 var neighbour = &diagnose.Check{
 	ID: "neighbour", Doc: "whether the next hop answers ARP or neighbour discovery, at the right MAC address",
-	Codes: []string{"neighbour-failed", "neighbour-wrong", "route-subnet-overlap", "route-through-vpn"},
+	Codes: []string{"neighbour-failed", "neighbour-wrong", "route-subnet-overlap", "route-through-vpn", "firewall-nd-blocked", "firewall-bridge"},
 	For:   diagnose.AskConnect, When: diagnose.Explain,
 	Run: runNeighbour,
 }
@@ -63,6 +63,15 @@ func runNeighbour(p *diagnose.Pass) error {
 			p.OK("%s", ev.Value)
 			return nil
 		}
+		stopped, doubt, err := resolutionStopped(p, f.Route.Device, hop, f.Source, false)
+		if err != nil {
+			return err
+		}
+		if stopped != nil {
+			stopped.Evidence = append(stopped.Evidence, ev)
+			p.Stop(*stopped)
+			return nil
+		}
 		if overlap != nil {
 			overlap.Evidence = append(overlap.Evidence, ev)
 			p.Stop(*overlap)
@@ -79,6 +88,9 @@ func runNeighbour(p *diagnose.Pass) error {
 		// an entry that failed within a shorter attempt is older than it.
 		if n.State == "FAILED" && f.Attempt != nil && f.Observed.Outcome == diagnose.Timeout && f.Attempt.Elapsed < 2900*time.Millisecond {
 			c.Doubt, c.Ceiling = "the entry is older than the attempt, which something else may have stopped", diagnose.Likely
+		}
+		if doubt != "" {
+			c.Doubt, c.Ceiling = "a firewall rule may stop the question or the answer: "+doubt, diagnose.Likely
 		}
 		p.Stop(c)
 	case "PERMANENT":

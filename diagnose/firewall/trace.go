@@ -149,14 +149,22 @@ func (t *Tracer) trace(asked Packet, first *eval.Packet) (*Trace, error) {
 		return nil, err
 	}
 	asked.Way, asked.IIF, asked.OIF = string(q.way), q.iif, q.oif
-	doc := &Trace{Schema: TraceSchema, Tool: t.tool, Asked: asked, Steps: []Step{}, Unknown: []Doubt{}}
+	doc := t.document(asked)
 	if unreachable != "" {
 		doc.Verdict, doc.ClientSees = unknownWord, string(diagnose.NetUnreachable)
 		doc.Unknown = append(doc.Unknown, Doubt{Expression: "route", Why: unreachable + ": no rule sees the packet"})
 		doc.Packet = left(q.packet())
 		return doc, nil
 	}
-	p := q.packet()
+	return t.run(doc, q.packet(), q, first), nil
+}
+
+func (t *Tracer) document(asked Packet) *Trace {
+	return &Trace{Schema: TraceSchema, Tool: t.tool, Asked: asked, Steps: []Step{}, Unknown: []Doubt{}}
+}
+
+// run takes a packet as it is in bytes through the firewall.
+func (t *Tracer) run(doc *Trace, p *eval.Packet, q parsed, first *eval.Packet) *Trace {
 	p.In, p.Out = q.iif, q.oif
 	if q.way == eval.Through {
 		p.In = ""
@@ -165,7 +173,7 @@ func (t *Tracer) trace(asked Packet, first *eval.Packet) (*Trace, error) {
 	p.First = first
 	doc.came, doc.answers = p, first != nil
 	t.fill(doc, t.machine.Trace(q.way, p), q)
-	return doc, nil
+	return doc
 }
 
 const unknownWord = "unknown"

@@ -269,6 +269,9 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 			return w.lose()
 		}
 	}
+	if now == before && now.IsMulticast() && p.Family == rules.IP6 {
+		return true // by the way that was asked for: the kernel tells no route for it
+	}
 	if route, ok := w.route(p.In, ""); ok {
 		switch route.Type {
 		case Local, Broadcast:
