@@ -143,6 +143,8 @@ ask here 80
 	}
 }
 
+// The tables in the README are those of the scenarios, and each code that can be
+// reported has a scenario.
 func TestTable(t *testing.T) {
 	all, err := Load(data)
 	if err != nil {
@@ -155,6 +157,16 @@ func TestTable(t *testing.T) {
 	}
 	want, err := Replace(string(have), Table(all))
 	if err != nil {
+		t.Fatal(err)
+	}
+	reported, err := Reported("../../diagnose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range Unshown(all, reported) {
+		t.Error(wrong)
+	}
+	if want, err = Replace(want, CodeTable(all, reported)); err != nil {
 		t.Fatal(err)
 	}
 	if want == string(have) {

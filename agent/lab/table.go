@@ -90,12 +90,15 @@ func (e *Ask) answer() string {
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-// Replace puts a table in place of the one in a document.
+// Replace puts a table in place of the one in a document; both begin and end with
+// the same two lines.
 func Replace(document, table string) (string, error) {
-	before, rest, ok := strings.Cut(document, tableBegin)
-	_, after, ok2 := strings.Cut(rest, tableEnd)
+	begin := table[:strings.IndexByte(table, '\n')+1]
+	end := table[strings.LastIndexByte(strings.TrimSuffix(table, "\n"), '\n')+1:]
+	before, rest, ok := strings.Cut(document, begin)
+	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("the document has no place for the table: want the lines %q and %q", tableBegin, tableEnd)
+		return "", fmt.Errorf("the document has no place for the table: want the lines %q and %q", begin, end)
 	}
 	return before + table + after, nil
 }
