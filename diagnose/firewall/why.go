@@ -195,11 +195,14 @@ func (t *Tracer) asked(w *Why, result eval.Result, own eval.Step) {
 
 // notAsked: the rule would match, but the packet doesn't come to it.
 func (t *Tracer) notAsked(w *Why, result eval.Result, table *rules.Table, base *rules.Chain) {
-	var by *eval.Step
+	by := mappedBefore(result, base)
+	if by != nil && onlyRouting(result) {
+		w.shadowed(t.decider(by))
+		return
+	}
 	for i, s := range result.Steps {
 		ends := s.Effect == "accept" || s.Effect == "drop" || s.Effect == "reject" || s.Effect == "return" || s.Effect == "goto" || s.Effect == "queue" || s.Effect == "stolen" || s.Effect == "policy"
-		// The first rule that maps a flow ends that for all chains of NAT.
-		if (ends && s.Table == table || s.Effect == "nat" && base.Type == "nat") && s.Hook == base.Hook {
+		if ends && s.Table == table && s.Hook == base.Hook {
 			by = &result.Steps[i]
 		}
 	}
@@ -212,10 +215,30 @@ func (t *Tracer) notAsked(w *Why, result eval.Result, table *rules.Table, base *
 	case by == nil:
 		w.Effect, w.Because = Undecided, "the packet doesn't come to it, and no rule is to blame"
 	default:
-		d := t.decider(by)
-		w.Effect, w.By = Shadowed, &d
-		w.Because = fmt.Sprintf("%s (%s) decides before", quoted(d.Rule), d.Where())
+		w.shadowed(t.decider(by))
 	}
+}
+
+func (w *Why) shadowed(by Decider) {
+	w.Effect, w.By = Shadowed, &by
+	w.Because = fmt.Sprintf("%s (%s) decides before", quoted(by.Rule), by.Where())
+}
+
+// mappedBefore is, for a chain of NAT, the step that has mapped the flow: the first
+// rule that does ends that for all such chains.
+func mappedBefore(r eval.Result, base *rules.Chain) *eval.Step {
+	for i, s := range r.Steps {
+		if s.Effect == "nat" && s.Hook == base.Hook && base.Type == "nat" {
+			return &r.Steps[i]
+		}
+	}
+	return nil
+}
+
+// onlyRouting reports whether nothing is in doubt but where a packet goes once NAT
+// has changed it: that is after all chains of NAT.
+func onlyRouting(r eval.Result) bool {
+	return !slices.ContainsFunc(r.Doubts, func(d eval.Doubt) bool { return d.Expression != "route" })
 }
 
 func quoted(r Rule) string { return strconv.Quote(r.Text) }
