@@ -5,6 +5,7 @@ package oracle
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -171,27 +172,51 @@ func (e event) String() string {
 	return fmt.Sprintf("%s verdict %d", what, e.verdict)
 }
 
+// pathDiffers compares the steps. One that floats may come later among those of
+// its hook and priority, or not at all where one of them drops or maps the packet.
 func pathDiffers(r *eval.Result, o *outcome) string {
-	want := steps(r)
-	var have []event
+	var have, floating []event
 	for _, e := range o.events {
 		if !implicit(r, e) {
 			e.mark = 0
 			have = append(have, e)
 		}
 	}
-	if len(have) == len(want)-1 && hotDrop(r) {
-		want = want[:len(want)-1]
-	}
-	for i := range max(len(want), len(have)) {
-		switch {
-		case i >= len(have):
-			return fmt.Sprintf("the kernel's path ends before step %d, %s", i+1, want[i])
-		case i >= len(want):
-			return fmt.Sprintf("the predicted path ends before step %d, %s", i+1, have[i])
-		case want[i] != have[i]:
-			return fmt.Sprintf("step %d is predicted as %s, and is %s", i+1, want[i], have[i])
+	settle := func(until event) {
+		for len(have) > 0 && have[0] != until && slices.Contains(floating, have[0]) {
+			floating = slices.DeleteFunc(floating, func(e event) bool { return e == have[0] })
+			have = have[1:]
 		}
+	}
+	want, mapped := steps(r), false
+	for i, e := range want {
+		s := &r.Steps[i]
+		if i > 0 && (s.Hook != r.Steps[i-1].Hook || s.Priority != r.Steps[i-1].Priority) {
+			settle(event{})
+			if len(floating) > 0 && !mapped {
+				return fmt.Sprintf("the kernel's path comes to step %d without %s", i+1, floating[0])
+			}
+			floating, mapped = nil, false
+		}
+		mapped = mapped || s.Effect == "nat"
+		settle(e)
+		switch {
+		case len(have) > 0 && have[0] == e:
+			have = have[1:]
+		case s.Floats:
+			floating = append(floating, e)
+		case len(have) > 0:
+			return fmt.Sprintf("step %d is predicted as %s, and is %s", i+1, e, have[0])
+		case i < len(want)-1 || !hotDrop(r):
+			return fmt.Sprintf("the kernel's path ends before step %d, %s", i+1, e)
+		}
+	}
+	settle(event{})
+	switch {
+	case len(have) > 0:
+		return fmt.Sprintf("the predicted path ends before %s", have[0])
+	case len(floating) > 0 && !mapped && r.Verdict == eval.Accept:
+		return fmt.Sprintf("the kernel's path has no %s", floating[0])
 	}
 	return ""
 }

@@ -28,6 +28,7 @@ var (
 	failures   = flag.Int("failures", 1, "how many failures end the run")
 	kinds      = flag.String("kind", "all", "rules of which kind: nft, netdev, iptables, mixed or all")
 	verbose    = flag.Bool("rules", false, "print the rules as they were before a failure was shrunk")
+	fresh      = flag.Int("fresh", 100, "rulesets after which namespaces are made anew: tables of iptables-legacy last as long as those")
 	workers    = flag.Int("workers", runtime.NumCPU(), "how many namespaces work at once")
 )
 
@@ -86,6 +87,9 @@ func TestOracle(t *testing.T) {
 	}()
 	group.Wait()
 	all.report(t, time.Since(start))
+	if all.pairs < *pairsMax {
+		t.Errorf("%d pairs were to be compared", *pairsMax)
+	}
 	// What agrees on nothing, or on little, shows nothing.
 	if enough := all.pairs >= 10000; enough && (all.unknown*50 > all.pairs || all.accepted*10 < all.pairs || all.accepted*10 > 9*all.pairs || all.answered*5 < all.rejects || all.refused > all.rulesets) {
 		t.Error("the comparison shows little")
@@ -97,8 +101,15 @@ func work(t *testing.T, cpu int, seeds chan int64, done chan struct{}, all *tall
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer func() { w.close() }()
+	loaded := 0
 	for s := range seeds {
+		if loaded++; loaded%*fresh == 0 {
+			w.close()
+			if w, err = newWorld(cpu); err != nil {
+				return err
+			}
+		}
 		if err := w.try(t, s, all); err != nil {
 			select {
 			case <-done:

@@ -148,27 +148,31 @@ func (w *world) run(packets []*packet) ([]pair, error) {
 				return nil, fmt.Errorf("have %s answered: %w", p, err)
 			}
 			pairs[i].outcome = outcome{}
-			if pairs[i].skipped = back == nil; back == nil {
-				continue
+			if pairs[i].skipped = back == nil; back != nil {
+				pairs[i].sent = back
 			}
-			pairs[i].sent = back
 		} else if p.state == eval.Established {
 			known, err := w.establish(p, byID)
 			if err != nil {
 				return nil, fmt.Errorf("establish the connection of %s: %w", p, err)
 			}
 			pairs[i].outcome = outcome{}
-			if pairs[i].skipped = !known; !known {
-				continue
+			pairs[i].skipped = !known
+		}
+		if !pairs[i].skipped {
+			refused, err := w.wire.send(pairs[i].sent)
+			if err != nil {
+				return nil, fmt.Errorf("send %s: %w", p, err)
 			}
+			pairs[i].outcome.refused = refused
 		}
-		refused, err := w.wire.send(pairs[i].sent)
-		if err != nil {
-			return nil, fmt.Errorf("send %s: %w", p, err)
+		// The next packet must not find its address and port taken. What is no first
+		// packet may have made a connection of its own, in another zone.
+		forget := w.flows.clear
+		if p.state == 0 && !p.answer {
+			forget = func() error { return w.flows.forget(p) }
 		}
-		pairs[i].outcome.refused = refused
-		// The next packet must not find its address and port taken.
-		if err := w.flows.forget(p); err != nil {
+		if err := forget(); err != nil {
 			return nil, fmt.Errorf("forget the connection of %s: %w", p, err)
 		}
 	}

@@ -75,6 +75,9 @@ func (w *firewallPage) step(t *firewall.Trace, s *firewall.Step) {
 	if s.Backend != "nft" {
 		line += w.color.dim("  " + string(s.Backend))
 	}
+	if s.Floats {
+		line += w.color.dim("  (or behind others of its priority)")
+	}
 	w.line(line)
 }
 

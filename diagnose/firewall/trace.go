@@ -76,6 +76,9 @@ type Step struct {
 	// Skipped is how many rules of the chain stand between the last step in it and
 	// this one: they don't match.
 	Skipped int `json:"skipped"`
+	// Floats says that the chain lets every packet pass and that its place among
+	// those of its hook and priority isn't known: it may be asked later, or not at all.
+	Floats bool `json:"floats,omitempty"`
 
 	aboutPort bool
 	at        place
@@ -269,10 +272,10 @@ func (t *Tracer) steps(r eval.Result) []Step {
 				skipped++
 				continue
 			}
-			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped, aboutPort(rule), place{s.Table, s.Chain, rule}})
+			steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, rule), "unknown", skipped, false, aboutPort(rule), place{s.Table, s.Chain, rule}})
 			skipped = 0
 		}
-		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped, s.Rule != nil && aboutPort(s.Rule), place{s.Table, s.Chain, s.Rule}})
+		steps = append(steps, Step{s.Hook, s.Priority, t.rule(s.Table, s.Chain, s.Rule), s.Effect, skipped, s.Floats, s.Rule != nil && aboutPort(s.Rule), place{s.Table, s.Chain, s.Rule}})
 		switch s.Effect {
 		case "continue", "set", "jump", "nat", "unknown":
 			last[s.Chain] = end + 1

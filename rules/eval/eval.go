@@ -39,6 +39,10 @@ type Step struct {
 	Chain    *rules.Chain
 	Rule     *rules.Rule
 	Effect   string // continue, jump, goto, return, accept, drop, reject, queue, stolen, set, nat, policy, unknown
+	// Floats says that the chain lets every packet pass, and that which chains of
+	// its hook and priority run before it isn't known: it may come behind them, and
+	// not at all where one of them drops the packet, or maps it.
+	Floats bool
 }
 
 // Doubt is an expression that could not be decided, and why.

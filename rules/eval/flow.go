@@ -345,10 +345,10 @@ func (t tuple) answer() tuple {
 func (w *walk) ctState() (uint32, string) {
 	f := &w.flow
 	switch {
-	case f.state != 0:
-		return f.state, ""
 	case f.template:
 		return New, "" // as what has made the template says of it
+	case f.state != 0:
+		return f.state, ""
 	case w.way == "" && w.packet.State != 0:
 		return w.packet.State, "" // one hook alone: as it was given
 	case w.way == "":

@@ -23,6 +23,7 @@ type entry struct {
 	chain    *rules.Chain
 	priority int32
 	early    bool // it runs before what the kernel itself has at its priority
+	floats   bool // it is idle, and which of its priority run before it isn't known
 }
 
 // before reports whether it runs before what the kernel itself has at a priority.
@@ -54,6 +55,7 @@ func (m *Machine) at(hook rules.Hook, family rules.Family) []entry {
 	slices.SortStableFunc(list, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(late(a.chain), late(b.chain)), compareNAT(a.chain, b.chain), cmp.Compare(legacy(a), legacy(b)))
 	})
+	float(list, hook)
 	m.hooks[key] = list
 	return list
 }

@@ -19,7 +19,7 @@ func (w *walk) order(family rules.Family, hook rules.Hook, tracks, maps bool) []
 		if idle(e) {
 			continue
 		}
-		places := w.rivals(list, i) + 1
+		places := rivals(list, i) + 1
 		why := "nftables has a chain of the same priority, and which of them runs first is not known"
 		nat := maps && e.chain.Type != "nat" && e.priority == natPriority(hook)
 		if nat || tracks && e.priority == priorityConntrack {
@@ -46,20 +46,33 @@ func (w *walk) order(family rules.Family, hook rules.Hook, tracks, maps bool) []
 	return list
 }
 
-// rivals is how many chains of nftables stand before a table of iptables-legacy
-// at its priority, 0 if none of them does anything.
-func (w *walk) rivals(list []entry, i int) int {
-	if legacy(list[i]) == 0 {
-		return 0
+// rivals is how many chains of nftables that do anything stand before a table of
+// iptables-legacy at its priority.
+func rivals(list []entry, i int) int {
+	n := 0
+	for legacy(list[i]) == 1 && n < i && sameRank(list[i-n-1], list[i]) && !idle(list[i-n-1]) {
+		n++
 	}
-	first := i
-	for first > 0 && sameRank(list[first-1], list[i]) {
-		first--
+	return n
+}
+
+// float puts the idle chains whose order isn't known before all others of their
+// priority: those of nftables beside a table of iptables-legacy, such a table
+// beside them, and those where NAT stands. They change nothing, so the other
+// orders needn't be followed; but the kernel may come to what drops before.
+func float(list []entry, hook rules.Hook) {
+	maps := slices.ContainsFunc(list, func(e entry) bool { return e.chain.Type == "nat" })
+	for i, e := range list {
+		e.early = maps && e.chain.Type != "nat" && e.priority == natPriority(hook)
+		mixed := slices.ContainsFunc(list, func(o entry) bool { return sameRank(o, e) && legacy(o) != legacy(e) })
+		if !idle(e) || !mixed && !e.early {
+			continue
+		}
+		e.floats = true
+		first := slices.IndexFunc(list, func(o entry) bool { return sameRank(o, e) || e.early && o.priority == e.priority })
+		copy(list[first+1:i+1], list[first:i])
+		list[first] = e
 	}
-	if !slices.ContainsFunc(list[first:i], func(e entry) bool { return !idle(e) }) {
-		return 0
-	}
-	return i - first
 }
 
 // compareNAT orders chains of type nat among themselves.

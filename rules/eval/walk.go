@@ -163,6 +163,7 @@ func (w *walk) base(e entry) bool {
 		return false
 	}
 	w.decide(Accept, "policy")
+	w.steps[len(w.steps)-1].Floats = e.floats
 	return true
 }
 
@@ -230,7 +231,7 @@ func (w *walk) unreadQueues() (unread int, known bool) {
 }
 
 func (w *walk) step(effect string) {
-	w.steps = append(w.steps, Step{w.hook, w.priority, w.table, w.chain, w.rule, effect})
+	w.steps = append(w.steps, Step{Hook: w.hook, Priority: w.priority, Table: w.table, Chain: w.chain, Rule: w.rule, Effect: effect})
 }
 
 func (w *walk) decide(v Verdict, effect string) {
