@@ -31,7 +31,7 @@ func TestExprsJSON(t *testing.T) {
 		}
 	}
 	set := Ruleset{Tables: []*Table{{Name: "t", Chains: []*Chain{{Name: "c", Rules: []*Rule{{Exprs: all}}}},
-		Sets: []*Set{{Exprs: all, Elements: []Element{{Exprs: all}}}}, Objects: []*Object{{Name: "o", Expr: all[0], Comment: "c"}, {Name: "none"}}}}}
+		Sets: []*Set{{Exprs: all, Elements: ElementsOf(Element{Exprs: all})}}, Objects: []*Object{{Name: "o", Expr: all[0], Comment: "c"}, {Name: "none"}}}}}
 	b, err := json.Marshal(&set)
 	if err != nil {
 		t.Fatal(err)

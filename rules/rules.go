@@ -181,7 +181,7 @@ type Set struct {
 	TimeoutMS uint64 // of a new element
 	// Elements are all elements, as the kernel lists them, if Known. A live set
 	// that is too large to list is asked for one element by eval's Host.
-	Elements []Element
+	Elements Elements
 	Known    bool
 	// Count is how many elements there are, -1 if that isn't known.
 	Count   int

@@ -57,14 +57,14 @@ func Fingerprint(set *rules.Ruleset) (string, error) {
 func stillSet(s *rules.Set) *rules.Set {
 	set := *s
 	set.Exprs = stillExprs(s.Exprs)
-	set.Elements = nil
+	set.Elements = rules.Elements{}
 	if s.Dynamic || s.Timeout {
 		set.Count = 0
 		return &set
 	}
-	for _, e := range s.Elements {
+	for _, e := range s.Elements.All() {
 		e.ExpiresMS, e.Exprs = 0, stillExprs(e.Exprs)
-		set.Elements = append(set.Elements, e)
+		set.Elements.Append(e)
 	}
 	return &set
 }

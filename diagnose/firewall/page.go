@@ -168,8 +168,8 @@ func (p *Page) table(t *rules.Table) Table {
 	}
 	for _, s := range t.Sets {
 		p.expressions(noRule, s.Exprs)
-		for i := range s.Elements {
-			p.expressions(noRule, s.Elements[i].Exprs)
+		for _, e := range s.Elements.All() {
+			p.expressions(noRule, e.Exprs)
 		}
 		if !s.Anonymous {
 			d.Sets = append(d.Sets, describeSet(s))
@@ -256,7 +256,7 @@ func describeSet(s *rules.Set) Set {
 		n := s.Count
 		d.Elements = &n
 	} else if s.Known {
-		n := len(s.Elements)
+		n := s.Elements.Len()
 		d.Elements = &n
 	}
 	return d

@@ -299,8 +299,13 @@ func leads(t *rules.Table, from *rules.Chain, to string) bool {
 			case *rules.Immediate:
 				return e.Verdict != nil && e.Verdict.Chain == to
 			case *rules.Lookup:
-				s := t.Set(e.Set)
-				return s != nil && slices.ContainsFunc(s.Elements, func(x rules.Element) bool { return x.Verdict != nil && x.Verdict.Chain == to })
+				if s := t.Set(e.Set); s != nil {
+					for _, x := range s.Elements.All() {
+						if x.Verdict != nil && x.Verdict.Chain == to {
+							return true
+						}
+					}
+				}
 			}
 			return false
 		})

@@ -89,8 +89,8 @@ func inSet(set *rules.Set, key []byte) *element {
 		return found
 	}
 	var start, end *rules.Element // the nearest borders
-	for i := range set.Elements {
-		e := &set.Elements[i]
+	for _, x := range set.Elements.All() {
+		e := &x
 		switch {
 		case e.CatchAll:
 		case !set.Interval && bytes.Equal(e.Key, key):

@@ -133,14 +133,14 @@ func (c *netlinkConn) nftElements(ctx context.Context, d *nft.Decoder, t *rules.
 	}
 	request := append(nfgen(t.Family), nft.ElementsRequest(t.Name, s.Name)...)
 	interrupted, err := c.each(ctx, nft.Subsystem<<8|nft.GetElements, request, func(r reply) error {
-		if len(s.Elements) > nftListMax {
+		if s.Elements.Len() > nftListMax {
 			return errEnough
 		}
 		return nftMessage(d, r)
 	})
 	switch {
 	case errors.Is(err, errEnough):
-		s.Elements = nil
+		s.Elements = rules.Elements{}
 		return nil
 	case interrupted:
 		return errTableChanged

@@ -70,7 +70,7 @@ func TestReadNFT(t *testing.T) {
 		if in.Rules[0].Comment != "a rule" {
 			t.Errorf("comment %q", in.Rules[0].Comment)
 		}
-		if s := f.Set("plain"); s == nil || !s.Known || len(s.Elements) != 2 {
+		if s := f.Set("plain"); s == nil || !s.Known || s.Elements.Len() != 2 {
 			t.Errorf("set %+v", s)
 		}
 		side := f.Chain("side")
@@ -100,8 +100,8 @@ func TestUncountedSets(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if s := set.Tables[0].Set("large"); s.Known || s.Elements != nil {
-			t.Errorf("%d elements were listed", len(s.Elements))
+		if s := set.Tables[0].Set("large"); s.Known || s.Elements.Len() > 0 {
+			t.Errorf("%d elements were listed", s.Elements.Len())
 		}
 		open := func() (*netlinkConn, error) { return h.netlink(unix.NETLINK_NETFILTER) }
 		c, err := open()
@@ -120,8 +120,8 @@ func TestUncountedSets(t *testing.T) {
 		for name, known := range map[string]bool{"large": false, "small": true} {
 			s := table.Set(name)
 			s.Count = -1
-			if err := c.nftElements(ctx, d, table, s, open); err != nil || s.Known != known || known != (len(s.Elements) > 0) {
-				t.Errorf("%s: %d elements, known: %v, %v", name, len(s.Elements), s.Known, err)
+			if err := c.nftElements(ctx, d, table, s, open); err != nil || s.Known != known || known != (s.Elements.Len() > 0) {
+				t.Errorf("%s: %d elements, known: %v, %v", name, s.Elements.Len(), s.Known, err)
 			}
 		}
 		if _, err := c.nftGeneration(ctx); err != nil {

@@ -329,7 +329,7 @@ func describeExpr(t *rules.Table, e rules.Expr) string {
 // changes can be changed by one.
 func describeSet(s *rules.Set) string {
 	out := *s
-	out.Elements, out.Exprs = nil, nil
+	out.Elements, out.Exprs = rules.Elements{}, nil
 	if s.Anonymous {
 		out.Name, out.Handle = "", 0
 	}
@@ -337,7 +337,7 @@ func describeSet(s *rules.Set) string {
 	out.Dynamic, out.Flags = false, out.Flags&^dynamic
 	var list []string
 	none := &rules.Table{}
-	for _, el := range s.Elements {
+	for _, el := range s.Elements.All() {
 		text := fmt.Sprintf("%x-%x %v %v %x %q %d %q", el.Key, el.KeyEnd, el.End, el.CatchAll, el.Data, el.Object, el.TimeoutMS, el.Comment)
 		if el.Verdict != nil {
 			text += fmt.Sprintf(" %+v", *el.Verdict)

@@ -80,8 +80,8 @@ func (c *Compiler) FlushChain(ref Ref) error {
 func (c *Compiler) FlushSet(ref Ref) error {
 	return catch(func() {
 		s := c.find(c.in(ref.Pos, ref.Family, ref.Table).table, "set", ref).must(ref).set
-		c.elements -= len(s.Elements) + len(s.borders)
-		s.Elements, s.borders = nil, nil
+		c.elements -= s.Elements.Len() + len(s.borders)
+		s.Elements, s.borders = rules.Elements{}, nil
 	})
 }
 
@@ -125,7 +125,7 @@ func (t *table) verdicts(f func(*rules.Verdict)) {
 		}
 	}
 	for _, s := range t.order {
-		for _, el := range s.Elements {
+		for _, el := range s.Elements.All() {
 			if el.Verdict != nil {
 				f(el.Verdict)
 			}

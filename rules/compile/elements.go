@@ -22,7 +22,7 @@ type border struct {
 // take adds an element to a named set.
 func (s *set) take(i item) {
 	if !s.Interval || s.Concat || i.key.kind == wildcard {
-		s.Elements = append(s.Elements, s.element(i))
+		s.Elements.Append(s.element(i))
 		return
 	}
 	s.borders = append(s.borders, s.border(i))
@@ -36,7 +36,7 @@ func (s *set) expect(total int) {
 	case s.Interval && !s.Concat:
 		s.borders = slices.Grow(s.borders, total)
 	default:
-		s.Elements = slices.Grow(s.Elements, total)
+		s.Elements.Grow(total, s.KeyLen)
 	}
 }
 
@@ -53,7 +53,7 @@ func (s *set) border(i item) border {
 // forget gives up the elements.
 func (s *set) forget(why string) {
 	s.unknown = why
-	s.Elements, s.borders, s.items, s.pending = nil, nil, nil, nil
+	s.Elements, s.borders, s.items, s.pending = rules.Elements{}, nil, nil, nil
 }
 
 // finish turns what a set was given into elements as the kernel has them.
@@ -82,22 +82,26 @@ func (s *set) finish() {
 	if s.Interval && !s.Concat {
 		s.intervals()
 	}
-	for i := range s.Elements {
-		el := &s.Elements[i]
-		if !el.End {
-			el.Exprs = s.statements(el.Exprs)
+	if s.ranges || len(s.Exprs) > 0 {
+		var list rules.Elements
+		for _, el := range s.Elements.All() {
+			if !el.End {
+				el.Exprs = s.statements(el.Exprs)
+			}
+			if s.ranges && len(el.Data) == s.DataLen {
+				el.Data = append(el.Data[:len(el.Data):len(el.Data)], el.Data...)
+			}
+			list.Append(el)
 		}
-		if s.ranges && len(el.Data) == s.DataLen {
-			el.Data = append(el.Data[:len(el.Data):len(el.Data)], el.Data...)
-		}
+		s.Elements = list
 	}
 	if s.ranges {
 		s.DataLen *= 2
 	}
 	if s.Constant && !s.Anonymous {
-		s.Size = uint32(len(s.Elements))
+		s.Size = uint32(s.Elements.Len())
 	}
-	s.Known, s.Count = true, len(s.Elements)
+	s.Known, s.Count = true, s.Elements.Len()
 }
 
 // statements are those of an element: its own, or those that the set gives each.
@@ -179,23 +183,22 @@ func (s *set) intervals() {
 	}
 	size := keyBytes(s.key)
 	all := wide.Ones(s.key.bits)
-	out := make([]rules.Element, 0, 2*len(list)+1+len(s.Elements))
-	keys := make([]byte, 0, cap(out)*size)
-	export := func(n num) []byte {
-		at := len(keys)
-		keys = appendTo(n, keys, words.Network, size)
-		return keys[at:len(keys):len(keys)]
+	var out rules.Elements
+	out.Grow(2*len(list)+1+s.Elements.Len(), size)
+	key := make([]byte, 0, size)
+	add := func(n num, el rules.Element) {
+		el.Key = appendTo(n, key, words.Network, size)
+		out.Append(el)
 	}
 	for n, b := range list {
 		if n == 0 && b.from != (num{}) {
-			out = append(out, rules.Element{Key: export(num{}), End: true})
+			add(num{}, rules.Element{End: true})
 		}
 		var el rules.Element
 		if b.more != nil {
 			el = *b.more
 		}
-		el.Key = export(b.from)
-		out = append(out, el)
+		add(b.from, el)
 		if b.to == all {
 			continue
 		}
@@ -203,10 +206,12 @@ func (s *set) intervals() {
 		if s.Anonymous && n+1 < len(list) && list[n+1].from == next {
 			continue // the next range's start ends this one
 		}
-		out = append(out, rules.Element{Key: export(next), End: true})
+		add(next, rules.Element{End: true})
 	}
-	s.Elements = append(out, s.Elements...)
-	s.borders = nil
+	for _, el := range s.Elements.All() {
+		out.Append(el)
+	}
+	s.Elements, s.borders = out, nil
 }
 
 // merge joins ranges that overlap or follow each other (setelem_automerge).

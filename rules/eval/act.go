@@ -281,7 +281,7 @@ func (w *walk) dynset(e *rules.Dynset) rules.VerdictKind {
 	if e.Op == remove {
 		return rules.Continue
 	}
-	room := x.set.Size == 0 || x.set.Known && uint32(len(x.set.Elements)) < x.set.Size
+	room := x.set.Size == 0 || x.set.Known && uint32(x.set.Elements.Len()) < x.set.Size
 	if room && !conditional(e.Exprs) && !conditional(x.set.Exprs) {
 		return matched(!e.Invert)
 	}

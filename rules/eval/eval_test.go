@@ -59,10 +59,10 @@ func TestHook(t *testing.T) {
 	limit := &rules.Limit{Rate: 1, Unit: 1}
 	port := &rules.Payload{Base: 2, Offset: 2, Len: 2}
 	verdicts := chains("accept", list{{port, &rules.Lookup{Set: "v", HasDest: true}}, {drop}}, list{{accept}})
-	verdicts.Tables[0].Sets = []*rules.Set{{Name: "v", KeyLen: 2, Known: true, Map: true, Verdicts: true, Elements: []rules.Element{
-		{Key: []byte{0x13, 0x89}, Verdict: drop.Verdict},
-		{CatchAll: true, Verdict: to(rules.Jump, "b").Verdict},
-	}}}
+	verdicts.Tables[0].Sets = []*rules.Set{{Name: "v", KeyLen: 2, Known: true, Map: true, Verdicts: true, Elements: rules.ElementsOf(
+		rules.Element{Key: []byte{0x13, 0x89}, Verdict: drop.Verdict},
+		rules.Element{CatchAll: true, Verdict: to(rules.Jump, "b").Verdict},
+	)}}
 	dormant := chains("drop", list{{drop}})
 	dormant.Tables[0].Flags = []string{"dormant"}
 	nat := chains("accept", list{{&rules.NAT{Type: 1}}})

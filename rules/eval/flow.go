@@ -91,7 +91,7 @@ func addDuties(all map[rules.Family]duties, t *rules.Table) {
 	}
 	for _, s := range t.Sets {
 		look(s.Exprs)
-		for _, el := range s.Elements {
+		for _, el := range s.Elements.All() {
 			look(el.Exprs)
 		}
 	}

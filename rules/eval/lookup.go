@@ -42,38 +42,38 @@ func newIndex(t *rules.Table) *index {
 type setIndex struct {
 	set     *rules.Set
 	made    bool
-	exact   []*rules.Element // of one key each, in order of their keys
-	borders []*rules.Element // of an interval set, in order of their keys
-	ranges  []*rules.Element // of fields
-	rest    *rules.Element   // the catch-all
+	exact   []int32         // places of elements of one key each, in order of their keys
+	borders []int32         // of those of an interval set, in order of their keys
+	ranges  []rules.Element // of fields
+	rest    *rules.Element  // the catch-all
 }
 
 // make sorts the elements by how they are looked for.
 func (x *setIndex) make() {
 	x.made = true
-	for i := range x.set.Elements {
-		el := &x.set.Elements[i]
+	list := &x.set.Elements
+	for i, el := range list.All() {
 		switch {
 		case el.CatchAll:
-			x.rest = el
+			x.rest = &el
 		case x.set.Interval && len(el.KeyEnd) > 0:
 			x.ranges = append(x.ranges, el)
 		case x.set.Interval && !x.set.Concat:
-			x.borders = append(x.borders, el)
+			x.borders = append(x.borders, int32(i))
 		default:
-			x.exact = append(x.exact, el)
+			x.exact = append(x.exact, int32(i))
 		}
 	}
-	slices.SortStableFunc(x.exact, func(a, b *rules.Element) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(x.exact, func(a, b int32) int { return bytes.Compare(list.Key(int(a)), list.Key(int(b))) })
 	// Where one range ends and the next starts, the start counts: it comes last.
-	slices.SortStableFunc(x.borders, func(a, b *rules.Element) int {
-		if d := bytes.Compare(a.Key, b.Key); d != 0 {
+	slices.SortStableFunc(x.borders, func(a, b int32) int {
+		if d := bytes.Compare(list.Key(int(a)), list.Key(int(b))); d != 0 {
 			return d
 		}
-		switch {
-		case a.End == b.End:
+		switch end := list.At(int(a)).End; {
+		case end == list.At(int(b)).End:
 			return 0
-		case a.End:
+		case end:
 			return -1
 		}
 		return 1
@@ -86,18 +86,23 @@ func (x *setIndex) find(key []byte) *rules.Element {
 	if !x.made {
 		x.make()
 	}
-	if at := sort.Search(len(x.exact), func(i int) bool { return bytes.Compare(x.exact[i].Key, key) >= 0 }); at < len(x.exact) && bytes.Equal(x.exact[at].Key, key) {
-		return x.exact[at]
+	list := &x.set.Elements
+	at := sort.Search(len(x.exact), func(i int) bool { return bytes.Compare(list.Key(int(x.exact[i])), key) >= 0 })
+	if at < len(x.exact) && bytes.Equal(list.Key(int(x.exact[at])), key) {
+		el := list.At(int(x.exact[at]))
+		return &el
 	}
-	for _, el := range x.ranges {
-		if inFields(x.set, key, el) {
+	for i := range x.ranges {
+		if el := &x.ranges[i]; inFields(x.set, key, el) {
 			return el
 		}
 	}
 	// The nearest border at or below the key.
-	n := sort.Search(len(x.borders), func(i int) bool { return bytes.Compare(x.borders[i].Key, key) > 0 })
-	if n > 0 && !x.borders[n-1].End {
-		return x.borders[n-1]
+	n := sort.Search(len(x.borders), func(i int) bool { return bytes.Compare(list.Key(int(x.borders[i])), key) > 0 })
+	if n > 0 {
+		if el := list.At(int(x.borders[n-1])); !el.End {
+			return &el
+		}
 	}
 	return x.rest
 }
@@ -212,8 +217,8 @@ func (w *walk) anyElement(e *rules.Lookup, set *rules.Set, b blame) rules.Verdic
 		return v
 	}
 	var open []*rules.Verdict
-	for i := range set.Elements {
-		v := set.Elements[i].Verdict
+	for _, el := range set.Elements.All() {
+		v := el.Verdict
 		if v != nil && !slices.ContainsFunc(open, func(o *rules.Verdict) bool { return *o == *v }) {
 			open = append(open, v)
 		}

@@ -8,13 +8,13 @@ import (
 )
 
 func TestFind(t *testing.T) {
-	ranges := &rules.Set{KeyLen: 2, Interval: true, Elements: []rules.Element{
+	ranges := &rules.Set{KeyLen: 2, Interval: true, Elements: rules.ElementsOf([]rules.Element{
 		// 20 to 29 and 10 to 19, which touch; as the kernel lists them, the last first.
 		{Key: u16(30), End: true}, {Key: u16(20)}, {Key: u16(20), End: true}, {Key: u16(10)},
-	}}
-	fields := &rules.Set{KeyLen: 8, Interval: true, Concat: true, Fields: []int{4, 2}, Elements: []rules.Element{
-		{Key: []byte{10, 0, 0, 0, 0, 80, 0, 0}, KeyEnd: []byte{10, 0, 0, 255, 0, 90, 0, 0}},
-	}}
+	}...)}
+	fields := &rules.Set{KeyLen: 8, Interval: true, Concat: true, Fields: []int{4, 2}, Elements: rules.ElementsOf(
+		rules.Element{Key: []byte{10, 0, 0, 0, 0, 80, 0, 0}, KeyEnd: []byte{10, 0, 0, 255, 0, 90, 0, 0}},
+	)}
 	for _, c := range []struct {
 		name string
 		set  *rules.Set
@@ -49,7 +49,7 @@ func TestElementEnds(t *testing.T) {
 		expires uint64
 		want    Verdict
 	}{{0, 3600_000, Unknown}, {10 * time.Second, 3600_000, Drop}, {10 * time.Second, 9_000, Unknown}, {10 * time.Second, 0, Unknown}} {
-		set.Tables[0].Sets = []*rules.Set{{Name: "s", KeyLen: 2, Known: true, Elements: []rules.Element{{Key: []byte{0x13, 0x88}, TimeoutMS: 7200_000, ExpiresMS: c.expires}}}}
+		set.Tables[0].Sets = []*rules.Set{{Name: "s", KeyLen: 2, Known: true, Elements: rules.ElementsOf(rules.Element{Key: []byte{0x13, 0x88}, TimeoutMS: 7200_000, ExpiresMS: c.expires})}}
 		if got := Compile(set, Host{Holds: c.holds}).Trace(In, packet()).Verdict; got != c.want {
 			t.Errorf("%v: %q, want %q", c, got, c.want)
 		}

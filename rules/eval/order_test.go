@@ -18,8 +18,12 @@ func TestOrder(t *testing.T) {
 		}
 		return &rules.Table{Backend: backend, Family: rules.IP, Name: name, Chains: []*rules.Chain{c}}
 	}
-	filter := func(name string, exprs ...rules.Expr) *rules.Table { return chain(rules.NFT, name, "filter", 0, exprs...) }
-	legacy := func(exprs ...rules.Expr) *rules.Table { return chain(rules.IptablesLegacy, "legacy", "filter", 0, exprs...) }
+	filter := func(name string, exprs ...rules.Expr) *rules.Table {
+		return chain(rules.NFT, name, "filter", 0, exprs...)
+	}
+	legacy := func(exprs ...rules.Expr) *rules.Table {
+		return chain(rules.IptablesLegacy, "legacy", "filter", 0, exprs...)
+	}
 	mark := &rules.Meta{Key: metaMark, Write: true}
 	for _, c := range []struct {
 		name   string

@@ -106,7 +106,7 @@ func (d *Decoder) Ruleset() *rules.Ruleset {
 		}
 		for _, s := range t.Sets {
 			if s.Known {
-				s.Count = len(s.Elements)
+				s.Count = s.Elements.Len()
 			}
 		}
 	}

@@ -113,8 +113,8 @@ func TestMessages(t *testing.T) {
 		t.Errorf("%+v", chain)
 	}
 	s := table.Set("s")
-	if !s.Verdicts || s.Size != 7 || s.Count != 2 || len(s.Fields) != 1 || len(s.Elements) != 2 ||
-		s.Elements[0].Verdict.Kind != rules.Accept || !s.Elements[1].CatchAll {
+	if !s.Verdicts || s.Size != 7 || s.Count != 2 || len(s.Fields) != 1 || s.Elements.Len() != 2 ||
+		s.Elements.At(0).Verdict.Kind != rules.Accept || !s.Elements.At(1).CatchAll {
 		t.Errorf("%+v", s)
 	}
 	if o, ok := table.Objects[0].Expr.(*rules.Opaque); !ok || o.Why == "" {

@@ -65,7 +65,7 @@ func (d *Decoder) elements(t *rules.Table, a *attributes) {
 	list, _ := a.get(3)
 	for _, v := range each(list) {
 		e := open(bytes.Clone(v))
-		s.Elements = append(s.Elements, element(&e))
+		s.Elements.Append(element(&e))
 		if why := e.close(); why != "" {
 			a.fail("element of %s: %s", name, why)
 		}

@@ -58,7 +58,7 @@ func check(t *testing.T, set *rules.Ruleset, err error) {
 			}
 		}
 		for _, s := range table.Sets {
-			if s.Known != (s.Count >= 0) || s.Known && s.Count != len(s.Elements) {
+			if s.Known != (s.Count >= 0) || s.Known && s.Count != s.Elements.Len() {
 				t.Fatalf("%+v", s)
 			}
 		}

@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	if got := strings.Join(names, " "); got != "meta cmp payload cmp immediate" {
 		t.Errorf("%s", got)
 	}
-	if s := table.Set("s"); !s.Known || s.Count != 1 || string(s.Elements[0].Key) != "\x0a\x00\x00\x01" {
+	if s := table.Set("s"); !s.Known || s.Count != 1 || string(s.Elements.Key(0)) != "\x0a\x00\x00\x01" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -184,7 +184,7 @@ func TestSets(t *testing.T) {
 		if s.Known != c.known || s.Count != c.count {
 			t.Errorf("%s: %+v", c.text, s)
 		}
-		if strings.Contains(c.text, "stmt") && len(s.Elements[0].Exprs) != 1 {
+		if strings.Contains(c.text, "stmt") && len(s.Elements.At(0).Exprs) != 1 {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -200,10 +200,10 @@ func TestLengths(t *testing.T) {
 	table := parse(t, head+rule+match(`{"payload": {"protocol": "vlan", "field": "id"}}`, `"@s"`)+`]}}`+rule+
 		`{"mangle": {"key": {"ct": {"key": "zone"}}, "value": {"map": {"key": {"meta": {"key": "iifname"}}, "data": "@m"}}}}]}}]}`).Tables[0]
 	s, m := table.Set("s"), table.Set("m")
-	if s.KeyLen != 2 || !s.Known || string(s.Elements[1].Key) != "\x0f\xff" {
+	if s.KeyLen != 2 || !s.Known || string(s.Elements.Key(1)) != "\x0f\xff" {
 		t.Errorf("%+v", s)
 	}
-	if m.KeyLen != 16 || m.DataLen != 2 || !m.Known || len(m.Elements[0].Data) != 2 {
+	if m.KeyLen != 16 || m.DataLen != 2 || !m.Known || len(m.Elements.At(0).Data) != 2 {
 		t.Errorf("%+v", m)
 	}
 	for _, s := range parse(t, head+"]}").Tables[0].Sets {

@@ -118,7 +118,7 @@ func lastRule(r *rules.Ruleset, c upstreamCase) []string {
 
 func elementLines(s *rules.Set) []string {
 	var lines []string
-	for _, e := range s.Elements {
+	for _, e := range s.Elements.All() {
 		line := "element " + strings.ReplaceAll(data(e.Key), "0x", "")
 		if e.KeyEnd != nil {
 			line += " - " + strings.ReplaceAll(data(e.KeyEnd), "0x", "")

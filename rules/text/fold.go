@@ -362,12 +362,12 @@ func (c *context) postMatch(n *node, p *node) {
 // checkICMP notes what type of message an anonymous set of types names first.
 func (c *context) checkICMP(s *rules.Set, p *node) {
 	h := c.header(p.base)
-	if !s.Anonymous || len(s.Elements) == 0 || p.bits != 8 || p.offset != 0 || s.KeyLen != 1 || len(s.Elements[0].Key) != 1 ||
+	if !s.Anonymous || s.Elements.Len() == 0 || p.bits != 8 || p.offset != 0 || s.KeyLen != 1 || len(s.Elements.Key(0)) != 1 ||
 		c.hasICMP || h != icmp && h != icmpv6 || p.base != 2 {
 		return
 	}
-	t := uint64(s.Elements[0].Key[0])
-	for _, e := range s.Elements { // nft lists them in order
+	t := uint64(s.Elements.Key(0)[0])
+	for _, e := range s.Elements.All() { // nft lists them in order
 		if len(e.Key) == 1 && uint64(e.Key[0]) < t {
 			t = uint64(e.Key[0])
 		}

@@ -148,11 +148,12 @@ func (r *random) table() *rules.Table {
 		key := r.data()
 		s := &rules.Set{Name: name, KeyType: r.u32(), KeyLen: len(key), DataType: r.u32(), DataLen: int(r.byte() % 70), Anonymous: r.bool(),
 			Interval: r.bool(), Map: i > 0, Verdicts: i == 2, Known: true}
-		for range r.byte() % 4 {
-			s.Elements = append(s.Elements, rules.Element{Key: r.data(), KeyEnd: r.data(), End: r.bool(), CatchAll: r.byte() == 9, Data: r.data()})
-		}
-		if i == 2 && len(s.Elements) > 0 {
-			s.Elements[0].Verdict = r.verdict()
+		for n := range r.byte() % 4 {
+			e := rules.Element{Key: r.data(), KeyEnd: r.data(), End: r.bool(), CatchAll: r.byte() == 9, Data: r.data()}
+			if i == 2 && n == 0 {
+				e.Verdict = r.verdict()
+			}
+			s.Elements.Append(e)
 		}
 		t.Sets = append(t.Sets, s)
 	}

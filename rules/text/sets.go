@@ -111,15 +111,14 @@ func finish(n *node, interval bool) {
 }
 
 func plainItems(s *rules.Set, types []*words.Type, used *node) []item {
-	out := make([]item, 0, len(s.Elements))
-	for i := range s.Elements {
-		e := &s.Elements[i]
+	out := make([]item, 0, s.Elements.Len())
+	for _, e := range s.Elements.All() {
 		if e.CatchAll {
-			out = append(out, item{elem: e})
+			out = append(out, item{elem: &e})
 			continue
 		}
 		k := keyNode(e.Key, types, false, used)
-		out = append(out, item{key: flagsOf(k), elem: e, sort: sortKey(k, e.Key)})
+		out = append(out, item{key: flagsOf(k), elem: &e, sort: sortKey(k, e.Key)})
 	}
 	mergeSort(out)
 	return out
@@ -201,16 +200,15 @@ func intervalItems(s *rules.Set, types []*words.Type, used *node) []item {
 	}
 	var borders []border
 	var rest *rules.Element
-	for i := range s.Elements {
-		e := &s.Elements[i]
+	for _, e := range s.Elements.All() {
 		switch {
 		case e.CatchAll:
-			rest = e
+			rest = &e
 			continue
 		case len(e.Key) > 16:
 			return rawItems(s)
 		}
-		borders = append(borders, border{wide.FromBytes(e.Key), e, e.End})
+		borders = append(borders, border{wide.FromBytes(e.Key), &e, e.End})
 	}
 	sort.SliceStable(borders, func(i, j int) bool {
 		if c := borders[i].at.Cmp(borders[j].at); c != 0 {
@@ -281,11 +279,10 @@ func interval(low *node, width num) *node {
 }
 
 func concatItems(s *rules.Set, types []*words.Type, used *node) []item {
-	out := make([]item, 0, len(s.Elements))
-	for i := range s.Elements {
-		e := &s.Elements[i]
+	out := make([]item, 0, s.Elements.Len())
+	for _, e := range s.Elements.All() {
 		if e.CatchAll {
-			out = append(out, item{elem: e})
+			out = append(out, item{elem: &e})
 			continue
 		}
 		k := keyNode(e.Key, types, true, used)
@@ -300,7 +297,7 @@ func concatItems(s *rules.Set, types []*words.Type, used *node) []item {
 				}
 			}
 		}
-		out = append(out, item{key: k, elem: e})
+		out = append(out, item{key: k, elem: &e})
 	}
 	return out
 }
@@ -308,8 +305,8 @@ func concatItems(s *rules.Set, types []*words.Type, used *node) []item {
 // rawItems are elements whose keys can't be read.
 func rawItems(s *rules.Set) []item {
 	var out []item
-	for i := range s.Elements {
-		out = append(out, item{key: &node{kind: unread, text: rawBytes(s.Elements[i].Key)}, elem: &s.Elements[i]})
+	for _, e := range s.Elements.All() {
+		out = append(out, item{key: &node{kind: unread, text: rawBytes(e.Key)}, elem: &e})
 	}
 	return out
 }

@@ -219,11 +219,13 @@ func (w *wants) lookup(e *rules.Lookup) {
 	if s == nil || e.Invert {
 		return
 	}
-	at := slices.IndexFunc(s.Elements, func(x rules.Element) bool { return !x.End && !x.CatchAll && len(x.Key) > 0 })
-	if at < 0 {
-		return
+	var key []byte
+	for _, x := range s.Elements.All() {
+		if !x.End && !x.CatchAll && len(x.Key) > 0 {
+			key = x.Key
+			break
+		}
 	}
-	key := s.Elements[at].Key
 	// Fields of a concatenation lie in registers of their own, padded to words.
 	for reg, offset := e.Source, 0; offset < len(key); {
 		from := w.at(reg)

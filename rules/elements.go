@@ -1,0 +1,136 @@
+package rules
+
+import (
+	"encoding/json"
+	"iter"
+	"slices"
+)
+
+// Elements are the elements of a set, in the order of their source. Sets may have
+// a million of them, so the keys lie side by side, and what an element has besides
+// is held for those only that have something. The zero value is an empty list.
+type Elements struct {
+	count int
+	size  int        // of each key in keys, in bytes
+	keys  []byte     // of all elements
+	more  []*besides // of all elements or, if none has anything, nil
+	end   *besides   // of all that are ends of ranges, and nothing else
+}
+
+// besides is what an element has besides its key. One whose key is not as long as
+// the others' has it here.
+type besides struct {
+	Element
+	own bool
+}
+
+// ElementsOf makes a list.
+func ElementsOf(list ...Element) Elements {
+	var l Elements
+	for _, e := range list {
+		l.Append(e)
+	}
+	return l
+}
+
+// Len is how many elements there are.
+func (l *Elements) Len() int { return l.count }
+
+// Grow makes room for n more elements with keys of size bytes.
+func (l *Elements) Grow(n, size int) { l.keys = slices.Grow(l.keys, n*size) }
+
+// Append adds an element at the end. Its key is copied.
+func (l *Elements) Append(e Element) {
+	if l.size == 0 && len(e.Key) > 0 {
+		l.size = len(e.Key)
+		l.keys = append(l.keys, make([]byte, l.count*l.size)...)
+	}
+	plain := len(e.Key) == l.size && l.size > 0
+	if plain {
+		l.keys = append(l.keys, e.Key...)
+		e.Key = nil
+	} else {
+		l.keys = append(l.keys, make([]byte, l.size)...)
+	}
+	has := l.besides(e, !plain)
+	if has != nil && l.more == nil {
+		l.more = make([]*besides, l.count, cap(l.keys)/max(1, l.size))
+	}
+	if l.more != nil {
+		l.more = append(l.more, has)
+	}
+	l.count++
+}
+
+// besides is what an element without its key has, nil if nothing.
+func (l *Elements) besides(e Element, own bool) *besides {
+	end := e.End
+	e.End = false
+	nothing := e.KeyEnd == nil && !e.CatchAll && e.Data == nil && e.Verdict == nil && e.Object == "" &&
+		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == "" && !own
+	e.End = end
+	switch {
+	case !nothing:
+		return &besides{e, own}
+	case !end:
+		return nil
+	case l.end == nil:
+		l.end = &besides{Element: e}
+	}
+	return l.end
+}
+
+// At is the element at a place, from 0.
+func (l *Elements) At(i int) Element {
+	var e Element
+	if l.more != nil && l.more[i] != nil {
+		if e = l.more[i].Element; l.more[i].own {
+			return e
+		}
+	}
+	e.Key = l.slot(i)
+	return e
+}
+
+// Key is the key of the element at a place.
+func (l *Elements) Key(i int) []byte {
+	if l.more != nil && l.more[i] != nil && l.more[i].own {
+		return l.more[i].Key
+	}
+	return l.slot(i)
+}
+
+func (l *Elements) slot(i int) []byte {
+	to := (i + 1) * l.size
+	return l.keys[i*l.size : to : to]
+}
+
+// All are the elements with their places.
+func (l *Elements) All() iter.Seq2[int, Element] {
+	return func(yield func(int, Element) bool) {
+		for i := range l.count {
+			if !yield(i, l.At(i)) {
+				return
+			}
+		}
+	}
+}
+
+// MarshalJSON writes the elements as a list.
+func (l Elements) MarshalJSON() ([]byte, error) {
+	var list []Element
+	for _, e := range l.All() {
+		list = append(list, e)
+	}
+	return json.Marshal(list)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (l *Elements) UnmarshalJSON(b []byte) error {
+	var list []Element
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	*l = ElementsOf(list...)
+	return nil
+}
