@@ -14,6 +14,7 @@ import (
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/listeners"
+	"github.com/portwhy/portwhy/diagnose/plan"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/replay"
 )
@@ -30,6 +31,9 @@ var documents = []struct {
 	{"rules", firewall.RulesSchema, "the firewall's rules: portwhy rules", reflect.TypeFor[firewall.Page]()},
 	{"why", firewall.WhySchema, "what rules do, or why they do nothing: portwhy rules why", reflect.TypeFor[firewall.Whys]()},
 	{"fixes", FixesSchema, "what was done to this host: portwhy fix log", reflect.TypeFor[Fixes]()},
+	{"plan-check", plan.CheckSchema, "what in a plan clashes: portwhy plan check", reflect.TypeFor[plan.Checked]()},
+	{"plan-verify", plan.VerifySchema, "what became of a plan's connections: portwhy plan verify", reflect.TypeFor[plan.Verified]()},
+	{"plan-next", NextSchema, "ports that are free: portwhy plan next", reflect.TypeFor[Next]()},
 	{"snapshot", replay.Schema, "a recorded host: portwhy snapshot", reflect.TypeFor[recording]()},
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
 	{"version", VersionSchema, "which portwhy this is: portwhy version", reflect.TypeFor[Build]()},
@@ -65,7 +69,7 @@ func newSchema(s *session) *cobra.Command {
 			if len(args) == 0 {
 				var list strings.Builder
 				for _, d := range documents {
-					fmt.Fprintf(&list, "%-10s %-22s %s\n", d.name, d.schema, d.about)
+					fmt.Fprintf(&list, "%-11s %-22s %s\n", d.name, d.schema, d.about)
 				}
 				return s.print([]byte(list.String()))
 			}
@@ -99,6 +103,7 @@ func schemaOf(t reflect.Type, name string) (*jsonschema.Schema, error) {
 		reflect.TypeFor[diagnose.Result]():     text("pass", "rewrite", "stop", "skip", "unknown"),
 		reflect.TypeFor[diagnose.Severity]():   text("warning", "note"),
 		reflect.TypeFor[diagnose.Question]():   text("connect", "bind"),
+		reflect.TypeFor[plan.Severity]():       text("error", "warning", "note", "unknown"),
 		reflect.TypeFor[listeners.Reach]():     text("loopback", "host", "lan", "any"),
 		reflect.TypeFor[host.State]():          {Type: "string"},
 	}})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose/listeners"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // maxCell bounds a cell of the table, in characters.
@@ -26,8 +27,12 @@ func Listeners(l *listeners.List, o TextOptions) []byte {
 	for i := range l.Listeners {
 		t.cells = listenerRow(t.cells, &l.Listeners[i], all)
 	}
-	doc := t.text()
-	for i, limit := range l.Limits {
+	return unseen(t.text(), l.Limits, o)
+}
+
+// unseen adds what could not be seen below a page.
+func unseen(doc []byte, limits []host.Limit, o TextOptions) []byte {
+	for i, limit := range limits {
 		if i == 0 {
 			doc = append(doc, '\n')
 		}

@@ -60,6 +60,23 @@ configuration doesn't resolve to 127.0.1.1.
 			See: []string{"listener-other-family", "listener-address-gone", "port-not-published"},
 		},
 		{
+			Code:    "listener-too-open",
+			Kind:    Tells,
+			Summary: "The service listens where more can reach it than it is meant for",
+			Means: `A plan says who is meant to reach a port: this host's programs (loopback), also
+its containers (host), its own networks (lan), or anybody. The address that the
+service binds lets more in: the wildcard takes connections on every address of
+the host. A firewall may still keep them out; then it is the only thing that
+does.`,
+			Shows: `The service works. In a list of listeners its address is 0.0.0.0, * or [::], or
+one that others have a route to.`,
+			Mend: `Bind the address that is meant, or say in the plan that more may reach it.
+
+    portwhy ls --port PORT
+    portwhy --from ADDRESS :PORT`,
+			See: []string{"listener-other-address"},
+		},
+		{
 			Code:    "listener-other-family",
 			Summary: "The service listens on the other IP family only",
 			Means: `IPv4 and IPv6 are separate: a socket on 127.0.0.1 doesn't serve ::1, nor the

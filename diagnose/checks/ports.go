@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"context"
+	"fmt"
 	"iter"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -112,6 +114,17 @@ func offerPorts(p *diagnose.Pass) error {
 	}
 	p.OfferPorts(pick(p.Flow.Port(), taken))
 	return nil
+}
+
+// Taken returns which ports of a network are no good for a new server on the
+// host: bound by anything in any state, handed out to clients, in need of a
+// right that the caller lacks, or meant for something else.
+func Taken(ctx context.Context, h host.Host, network string) (func(uint16) bool, error) {
+	info, err := h.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what this host is: %w", err)
+	}
+	return takenPorts(&diagnose.Pass{Ctx: ctx, Host: h, Info: info, Flow: &diagnose.Flow{Network: network}})
 }
 
 // takenPorts returns what no port to offer may be: bound by anything in any

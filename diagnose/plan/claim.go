@@ -147,6 +147,8 @@ type Finding struct {
 	Environment string              `json:"environment,omitempty"`
 	Evidence    []diagnose.Evidence `json:"evidence,omitempty"`
 	Fixes       []diagnose.Fix      `json:"fixes"`
+	// Free are ports to have instead.
+	Free []uint16 `json:"free_ports,omitempty"`
 }
 
 // Severity of a finding: an error will fail, a warning may, a note won't.
