@@ -23,7 +23,7 @@ func connectChecks() []*diagnose.Check {
 		route, transform, ephemeral, firewallOut,
 		link, vpn, neighbour,
 		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit,
-		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter,
+		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere,
 		remote,
 		backend, peers, protocol,
 	}

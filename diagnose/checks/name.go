@@ -131,8 +131,11 @@ func runNameAfter(p *diagnose.Pass) error {
 	isLocalhost := strings.EqualFold(strings.TrimSuffix(res.Name, "."), "localhost")
 	if isLocalhost {
 		if failed && f.Addr().Is6() && worksOver4(p.Flows) {
-			p.Note(diagnose.Finding{Code: "localhost-ipv6-first",
-				Title: "localhost is ::1 first, where nothing listens; a client that does not go on to 127.0.0.1 is refused"})
+			title := "localhost is ::1 first, where nothing listens; a client that does not go on to 127.0.0.1 is refused"
+			if f.Listener != nil || stoppedByRule(p) != nil {
+				title = "localhost is ::1 first, and that fails; a client that does not go on to 127.0.0.1 fails, too"
+			}
+			p.Note(diagnose.Finding{Code: "localhost-ipv6-first", Title: title})
 		}
 		if failed && !f.Addr().IsLoopback() {
 			p.Stop(diagnose.Cause{Code: "name-resolves-elsewhere", Outcome: f.Observed.Outcome, Culprit: hostsCulprit(res, f.Addr()), Evidence: hostsEvidence(res),

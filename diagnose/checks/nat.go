@@ -41,10 +41,7 @@ func notForLocal(p *diagnose.Pass) *diagnose.Cause {
 		return nil
 	}
 	// Some neighbour of this host asks.
-	neighbour := own.Masked().Addr().Next()
-	if neighbour == own.Addr() {
-		neighbour = neighbour.Next()
-	}
+	neighbour := neighbourOf(own)
 	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
 	look, err := tracer.LookFrom(firewall.Packet{Proto: f.Network, Src: neighbour.String(), Dst: netip.AddrPortFrom(own.Addr(), f.Port()).String(), IIF: device, Way: "in"}, clientPorts(p))
 	if err != nil {
