@@ -56,7 +56,10 @@ func (s *session) openRecording(path string) (host.Host, error) {
 	return h, nil
 }
 
-var errNotPlain = errors.New("is not a plain file")
+var (
+	errNotPlain = errors.New("is not a plain file")
+	errTooLarge = errors.New("is too large")
+)
 
 // openPlain opens a regular file for reading. A FIFO is not waited for, and a
 // device or directory is refused.

@@ -49,7 +49,7 @@ unless it is named; - is stdin.
     - {from: web, to: db.sql}`,
 		Example: "  portwhy plan init > portwhy.plan.yaml\n  portwhy plan check --env dev\n  portwhy plan verify --env prod\n  portwhy plan next --count 3",
 	}
-	cmd.AddCommand(newPlanCheck(s), newPlanVerify(s), newPlanInit(s), newPlanNext(s), newPlanDoc(s))
+	cmd.AddCommand(newPlanCheck(s), newPlanVerify(s), newPlanInit(s), newPlanNext(s), newPlanDoc(s), newPlanSimulate(s))
 	return cmd
 }
 
@@ -281,7 +281,6 @@ func (s *session) planVerify(cmd *cobra.Command, file string, f planFlags) error
 	if err != nil {
 		return err
 	}
-	noProbe := s.noProbe || len(s.rulesFiles) > 0
 	if h, err = s.withRules(ctx, h); err != nil {
 		return err
 	}
@@ -291,29 +290,15 @@ func (s *session) planVerify(cmd *cobra.Command, file string, f planFlags) error
 	}
 	r := &plan.Verified{Schema: plan.VerifySchema, Tool: list.Tool, At: list.At, Host: list.Host, File: file, Environment: env.Name, On: on,
 		Edges: p.Edges(env, on), Findings: p.Listening(env.Name, on, list), Limits: list.Limits}
-	if err := s.askEdges(ctx, h, r.Edges, noProbe); err != nil {
+	if err := s.askEdges(ctx, h, r.Edges); err != nil {
 		return err
 	}
-	r.Status = plan.StatusOf(r.Findings)
-	for _, e := range r.Edges {
-		r.Status = diagnose.Worse(r.Status, e.Status)
-	}
-	if r.Edges == nil {
-		r.Edges = []plan.Edge{}
-	}
-	if r.Findings == nil {
-		r.Findings = []plan.Finding{}
-	}
-	s.status = int(r.Status)
-	if s.output != "text" {
-		return s.document(r)
-	}
-	return s.print(render.PlanVerified(r, render.TextOptions{Width: s.width(), Color: s.colored()}))
+	return s.planVerified(r)
 }
 
 // askEdges diagnoses what can be asked here: those that are tried together,
 // those that are predicted from elsewhere one by one.
-func (s *session) askEdges(ctx context.Context, h host.Host, edges []plan.Edge, noProbe bool) error {
+func (s *session) askEdges(ctx context.Context, h host.Host, edges []plan.Edge) error {
 	groups := map[string][]int{}
 	for i, e := range edges {
 		if e.Target != "" {
@@ -321,25 +306,34 @@ func (s *session) askEdges(ctx context.Context, h host.Host, edges []plan.Edge, 
 		}
 	}
 	for source, list := range groups {
-		o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: noProbe, Timeout: s.timeout, Version: s.build().Version}
+		var from netip.Addr
 		if source != "" {
-			o.From = netip.MustParseAddr(source)
+			from = netip.MustParseAddr(source)
 		}
-		targets := make([]diagnose.Target, len(list))
-		for i, e := range list {
-			t, err := diagnose.ParseTarget(edges[e].Target)
-			if err != nil {
-				return usage("%w", err)
-			}
-			targets[i] = t
-		}
-		reports, err := s.runAll(ctx, h, targets, o)
-		if err != nil {
+		if err := s.askEach(ctx, h, edges, list, from); err != nil {
 			return err
 		}
-		for i, e := range list {
-			edges[e].Judge(reports[i])
+	}
+	return nil
+}
+
+// askEach diagnoses some of the edges, from an address if it is valid.
+func (s *session) askEach(ctx context.Context, h host.Host, edges []plan.Edge, which []int, from netip.Addr) error {
+	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe || len(s.rulesFiles) > 0, Timeout: s.timeout, From: from, Version: s.build().Version}
+	targets := make([]diagnose.Target, len(which))
+	for i, e := range which {
+		t, err := diagnose.ParseTarget(edges[e].Target)
+		if err != nil {
+			return usage("%w", err)
 		}
+		targets[i] = t
+	}
+	reports, err := s.runAll(ctx, h, targets, o)
+	if err != nil {
+		return err
+	}
+	for i, e := range which {
+		edges[e].Judge(reports[i])
 	}
 	return nil
 }

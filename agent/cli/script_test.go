@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/portwhy/portwhy/agent/cli"
+	"github.com/portwhy/portwhy/agent/simulate"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/platform"
 	"github.com/portwhy/portwhy/platform/host"
@@ -63,9 +65,19 @@ func TestScripts(t *testing.T) {
 			"usage":  usage,
 			"valid":  valid,
 		},
+		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// condition knows netns: network namespaces can be made, by root or in a user
+// namespace.
+func condition(name string) (bool, error) {
+	if name != "netns" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return simulate.Privileged() || exec.Command("unshare", "-Urn", "true").Run() == nil, nil
 }
 
 // status runs a command and compares its exit status: status 64 portwhy x.

@@ -172,7 +172,7 @@ func outcomeOf(e plan.Edge) string {
 func matrix(edges []plan.Edge) string {
 	var rows, cols []string
 	index := map[string]int{}
-	cell := map[[2]string]string{}
+	cell := map[[2]string]diagnose.Status{}
 	for _, e := range edges {
 		if _, ok := index["r"+e.From]; !ok {
 			index["r"+e.From] = len(rows)
@@ -182,7 +182,8 @@ func matrix(edges []plan.Edge) string {
 			index["c"+e.To] = len(cols)
 			cols = append(cols, e.To)
 		}
-		cell[[2]string{e.From, e.To}] = symbol(e.Status)
+		at := [2]string{e.From, e.To}
+		cell[at] = diagnose.Worse(cell[at], e.Status)
 	}
 	if len(rows) < 2 && len(cols) < 2 {
 		return ""
@@ -200,9 +201,9 @@ func matrix(edges []plan.Edge) string {
 	for _, r := range rows {
 		line := "  " + pad(r, left)
 		for _, col := range cols {
-			mark := cell[[2]string{r, col}]
-			if mark == "" {
-				mark = "·"
+			mark := "·"
+			if status, declared := cell[[2]string{r, col}]; declared {
+				mark = symbol(status)
 			}
 			line += "  " + pad(mark, columns(col))
 		}

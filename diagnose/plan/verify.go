@@ -23,10 +23,12 @@ type Verified struct {
 	File        string               `json:"file"`
 	Environment string               `json:"environment"`
 	On          string               `json:"on"` // the plan's name of this host
-	Edges       []Edge               `json:"edges"`
-	Findings    []Finding            `json:"findings"`
-	Status      diagnose.Status      `json:"status"`
-	Limits      []host.Limit         `json:"limits"`
+	// Simulated: the services were stand-ins in a net made for it.
+	Simulated bool            `json:"simulated"`
+	Edges     []Edge          `json:"edges"`
+	Findings  []Finding       `json:"findings"`
+	Status    diagnose.Status `json:"status"`
+	Limits    []host.Limit    `json:"limits"`
 }
 
 // Edge is one declared connection, and what became of it.
@@ -35,9 +37,12 @@ type Edge struct {
 	To      string `json:"to"`   // SERVICE.PORT
 	Network string `json:"network"`
 	Port    uint16 `json:"port"`
-	Expect  string `json:"expect"` // connected, blocked
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
+	// Client and Server are the hosts of both ends, by the plan's names.
+	Client string `json:"client"`
+	Server string `json:"server"`
+	Expect string `json:"expect"` // connected, blocked
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
 	// Target and Source are what was asked; empty: it could not be.
 	Target string           `json:"target"`
 	Source string           `json:"source,omitempty"` // predicted from there; empty: tried from here
@@ -61,7 +66,10 @@ func (p *Plan) Edges(env *Environment, on string) []Edge {
 func (p *Plan) edge(env *Environment, on string, c Connection) Edge {
 	to := p.service(c.To)
 	port := to.port(c.Port)
-	e := Edge{From: c.Who(), To: c.To + "." + c.Port, Network: port.Network, Expect: "connected", Line: c.At.Line, Column: c.At.Column, Status: diagnose.StatusUnknown}
+	e := Edge{From: c.Who(), To: c.To + "." + c.Port, Network: port.Network, Server: to.On[env.Name], Expect: "connected", Line: c.At.Line, Column: c.At.Column, Status: diagnose.StatusUnknown}
+	if c.From != "" {
+		e.Client = p.service(c.From).On[env.Name]
+	}
 	if c.Denied {
 		e.Expect = "blocked"
 	}
@@ -71,17 +79,13 @@ func (p *Plan) edge(env *Environment, on string, c Connection) Edge {
 		return e
 	}
 	e.Port = numbers.First
-	server := env.host(to.On[env.Name])
+	server := env.host(e.Server)
 	client := c.Source
-	fromHere := false
-	if c.From != "" {
-		name := p.service(c.From).On[env.Name]
-		fromHere = name == on
-		if h := env.host(name); h != nil && !fromHere {
-			client = first(h.Addresses, netip.Addr{})
-		}
+	fromHere := c.From != "" && e.Client == on
+	if h := env.host(e.Client); h != nil && !fromHere {
+		client = first(h.Addresses, netip.Addr{})
 	}
-	if !fromHere && to.On[env.Name] != on {
+	if !fromHere && e.Server != on {
 		e.Why = "neither end is on this host"
 		return e
 	}
@@ -103,7 +107,7 @@ func (p *Plan) edge(env *Environment, on string, c Connection) Edge {
 
 // serverAddress is where a client finds a service; empty if that isn't told.
 func serverAddress(server *Host, bound netip.Addr, same bool, client netip.Addr) string {
-	if bound.IsValid() && !bound.IsUnspecified() {
+	if bound.IsValid() && !bound.IsUnspecified() && (same || !bound.IsLoopback()) {
 		return bound.String()
 	}
 	if server != nil {
