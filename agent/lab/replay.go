@@ -28,6 +28,9 @@ func (r *run) replay(ctx context.Context, wrong *[]string) {
 		if len(differences) > 0 {
 			r.tell("from the snapshot: exit status %d\n%s", exit, again.Brief())
 		}
+		for _, w := range r.redacted(ctx, a, again) {
+			*wrong = append(*wrong, fmt.Sprintf("line %d: the redacted snapshot: %s", a.step.Line, w))
+		}
 	}
 }
 

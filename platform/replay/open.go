@@ -47,6 +47,10 @@ func Open(r io.Reader) (*Player, error) {
 	if len(data) > maxSize {
 		return nil, &FormatError{Why: fmt.Sprintf("larger than %d MiB", maxSize>>20)}
 	}
+	return load(data)
+}
+
+func load(data []byte) (*Player, error) {
 	var rec recording
 	if err := json.Unmarshal(data, &rec); err != nil {
 		return nil, place(data, err)

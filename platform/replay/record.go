@@ -152,6 +152,10 @@ func (r *Recorder) Save(w io.Writer, tool string) error {
 		a.Answer = b
 		rec.Answers = append(rec.Answers, a)
 	}
+	return rec.write(w)
+}
+
+func (rec recording) write(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", " ")
 	if err := enc.Encode(rec); err != nil {
