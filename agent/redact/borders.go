@@ -13,7 +13,7 @@ import (
 // another order, so they are sorted again.
 func (w *walker) borders(s *rules.Set, k kind) {
 	var starts, ends, rest []rules.Element
-	for _, e := range s.Elements {
+	for _, e := range s.Elements.All() {
 		switch {
 		case e.CatchAll || len(e.KeyEnd) > 0 || len(e.Key) != k.size():
 			rest = append(rest, e)
@@ -72,7 +72,7 @@ func (w *walker) borders(s *rules.Set, k kind) {
 		end := map[bool]int{true: -1}
 		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(end[a.End], end[b.End]))
 	})
-	s.Elements = out
+	s.Elements = rules.ElementsOf(out...)
 }
 
 // before is the key before one, after the one behind it; there is none behind

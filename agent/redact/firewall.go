@@ -164,12 +164,11 @@ func (w *walker) set(s *rules.Set, places *setPlaces) {
 			w.keep("sets of ranges whose keys are more than an address", s.Name)
 		}
 	}
-	for i := range s.Elements {
-		e := &s.Elements[i]
+	for _, e := range s.Elements.All() {
 		if !s.Interval || s.Concat || len(e.KeyEnd) > 0 {
-			w.element(e, keys)
+			w.element(&e, keys)
 		}
-		w.values(e, places)
+		w.values(&e, places)
 	}
 }
 

@@ -122,6 +122,9 @@ func (w *walker) structure(v reflect.Value) {
 		return
 	case *time.Time:
 		return
+	case *rules.Elements:
+		w.elements(x)
+		return
 	case *rules.Match:
 		w.extension(x.Ext, x.Data)
 	case *rules.Target:
@@ -132,6 +135,20 @@ func (w *walker) structure(v reflect.Value) {
 		if t.Field(i).IsExported() {
 			w.value(v.Field(i), classOf(t, t.Field(i).Name))
 		}
+	}
+}
+
+// elements goes through the texts of a set's elements.
+func (w *walker) elements(l *rules.Elements) {
+	var changed rules.Elements
+	for _, e := range l.All() {
+		w.structure(reflect.ValueOf(&e).Elem())
+		if w.mode == changing {
+			changed.Append(e)
+		}
+	}
+	if w.mode == changing {
+		*l = changed
 	}
 }
 
