@@ -140,10 +140,6 @@ func (a *addresses) addr(old netip.Addr) netip.Addr {
 	return out.WithZone(old.Zone())
 }
 
-func (a *addresses) addrPort(old netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.addr(old.Addr()), old.Port())
-}
-
 // prefix maps a network, or an address with the length of its network.
 func (a *addresses) prefix(old netip.Prefix) netip.Prefix {
 	if !old.IsValid() {

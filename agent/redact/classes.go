@@ -155,7 +155,8 @@ func (r *Redactor) name(kind nameKind, s string) string {
 	return out
 }
 
-// host replaces a host name, or an address.
+// host replaces a host name part by part, so that hosts of one domain still show
+// it, or an address.
 func (r *Redactor) host(s string) string {
 	// A device may stand behind an address of either family.
 	if bare, device, zoned := strings.Cut(s, "%"); zoned {

@@ -116,20 +116,6 @@ func (n *names) pseudonym(kind nameKind, name string) string {
 // labels are the parts of a host name.
 func labels(name string) []string { return strings.Split(strings.TrimSuffix(name, "."), ".") }
 
-// host replaces a host name, part by part, so that hosts of one domain still
-// show it.
-func (n *names) host(name string) string {
-	parts := labels(name)
-	for i, part := range parts {
-		parts[i] = n.pseudonym(hostName, part)
-	}
-	out := strings.Join(parts, ".")
-	if strings.HasSuffix(name, ".") {
-		out += "."
-	}
-	return out
-}
-
 func (n *names) seeHost(name string) {
 	for _, part := range labels(name) {
 		n.see(hostName, part)

@@ -35,8 +35,6 @@ type tracker struct {
 	cells  [64]cell
 	sets   map[string]*setPlaces
 	places []place
-	// odd are expressions whose bytes may be an address and can't be told.
-	odd int
 }
 
 // setPlaces are the bytes of a set's keys and values that are addresses.
