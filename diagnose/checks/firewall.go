@@ -92,7 +92,9 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 			return nil
 		}
 		led(p, fw.Rules, look.There)
-		p.Stop(blockedBy(p, fw.Rules, tracer, look.There))
+		c := blockedBy(p, fw.Rules, tracer, look.There)
+		forwardForgotten(p, fw.Rules, look.There, &c)
+		p.Stop(c)
 	default:
 		undecided(p, look.There)
 	}

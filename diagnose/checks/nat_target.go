@@ -2,6 +2,8 @@ package checks
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -13,19 +15,8 @@ import (
 func followAway(p *diagnose.Pass) error {
 	f := p.Flow
 	to := f.Firewall.Destination
-	found := false
-	var failed error
-	inNamespaces(p, func(ns host.Namespace, h host.Host) bool {
-		addresses, err := h.Addresses(p.Ctx)
-		if err != nil || ownAddress(addresses, to.Addr()) == nil {
-			return true
-		}
-		found = true
-		failed = arriveIn(p, ns, h)
-		return false
-	})
-	if found {
-		return failed
+	if ns, h := namespaceWith(p, to.Addr()); h != nil {
+		return arriveIn(p, ns, h)
 	}
 	if c := noReturn(p, target{at: to, name: to.String()}); c != nil {
 		p.Stop(*c)
@@ -35,11 +26,61 @@ func followAway(p *diagnose.Pass) error {
 	return nil
 }
 
+// namespaceWith is the namespace that has an address, seen from within; nil if none
+// that can be entered has it.
+func namespaceWith(p *diagnose.Pass, a netip.Addr) (in host.Namespace, seen host.Host) {
+	inNamespaces(p, func(ns host.Namespace, h host.Host) bool {
+		addresses, err := h.Addresses(p.Ctx)
+		if err == nil && ownAddress(addresses, a) != nil {
+			in, seen = ns, h
+		}
+		return seen == nil
+	})
+	return in, seen
+}
+
+// placeName names a namespace as people know it: by its container, if it is one's.
+func placeName(p *diagnose.Pass, ns host.Namespace) string {
+	if name := containerName(p, ns.Container); name != "" {
+		return fmt.Sprintf("container %q", name)
+	}
+	return namespaceName(ns)
+}
+
+// mostInstead is how many listeners are named in place of the one that is missing.
+const mostInstead = 3
+
+// instead says what listens in a namespace where nothing takes what comes to an
+// address and port: there on loopback, or on other ports.
+func instead(p *diagnose.Pass, h host.Host, network string, to netip.AddrPort) (words string, evidence []diagnose.Evidence) {
+	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: network, States: listening(network)})
+	if err != nil {
+		return "where nothing listens", nil
+	}
+	var others []string
+	for _, s := range socks {
+		if s.Local.Port() == to.Port() {
+			_, who := socketCulprit(p, s)
+			return fmt.Sprintf("where %s listens on %s only", who, socketAddress(s)), []diagnose.Evidence{socketEvidence(s)}
+		}
+		if s.Local.Addr().IsLoopback() || len(others) == mostInstead {
+			continue
+		}
+		_, who := socketCulprit(p, s)
+		others = append(others, who+" on "+socketAddress(s))
+		evidence = append(evidence, socketEvidence(s))
+	}
+	if len(others) == 0 {
+		return "where nothing listens", nil
+	}
+	return "where nothing listens on that port, but " + strings.Join(others, ", "), evidence
+}
+
 // arriveIn sees what becomes of the flow in the namespace that has its address.
 func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	f := p.Flow
 	to := f.Firewall.Destination
-	name := fmt.Sprintf("%s in %s", to, namespaceName(ns))
+	name := fmt.Sprintf("%s in %s", to, placeName(p, ns))
 	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
 	if err != nil {
 		return err
@@ -58,13 +99,9 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 		return nil
 	}
 	c := deadTarget(f)
-	c.Title = fmt.Sprintf("%s leads %s to %s, where nothing listens.", ruleWords(f.Firewall.By), f, name)
-	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)})
-	for _, s := range socks {
-		_, who := socketCulprit(p, s)
-		c.Evidence = append(c.Evidence, socketEvidence(s))
-		c.Title = fmt.Sprintf("%s leads %s to %s, where %s listens on %s only.", ruleWords(f.Firewall.By), f, name, who, socketAddress(s))
-	}
+	words, evidence := instead(p, h, f.Network, to)
+	c.Title = fmt.Sprintf("%s leads %s to %s, %s.", ruleWords(f.Firewall.By), f, name, words)
+	c.Evidence = append(append(c.Evidence, diagnose.Evidence{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)}), evidence...)
 	shadowedTarget(p, &c)
 	p.Stop(c)
 	return nil

@@ -37,7 +37,7 @@ func runPeers(p *diagnose.Pass) error {
 			continue
 		}
 		theirs, _ := holdersOf(p, other.Listener.Inode)
-		if len(theirs) == 0 || theirs[0].PID == mine[0].PID || theirs[0].Exe == mine[0].Exe && theirs[0].Exe != "" && sameScript(theirs[0], mine[0]) {
+		if len(theirs) == 0 || theirs[0].PID == mine[0].PID || theirs[0].Exe == mine[0].Exe && theirs[0].Exe != "" && (sameScript(theirs[0], mine[0]) || sameBackend(theirs[0], mine[0])) {
 			continue
 		}
 		p.Warn(diagnose.Finding{Code: "wrong-process-answers", Culprit: processCulprit(theirs[0]), Evidence: []diagnose.Evidence{socketEvidence(*other.Listener), socketEvidence(*f.Listener)},
@@ -83,6 +83,12 @@ func expectClaimed(p *diagnose.Pass, proc host.Process) {
 
 func sameScript(a, b host.Process) bool {
 	return strings.Join(a.Args, "\x00") == strings.Join(b.Args, "\x00")
+}
+
+// sameBackend: a proxy for each family that hands on to the same server.
+func sameBackend(a, b host.Process) bool {
+	to := backendOf(a)
+	return to.IsValid() && to == backendOf(b)
 }
 
 // expectService warns when a target that names its service is served by a

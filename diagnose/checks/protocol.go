@@ -206,7 +206,7 @@ func isProxy(proc host.Process) bool {
 // backend looks behind a proxy whose command line says where it hands on to.
 var backend = &diagnose.Check{
 	ID: "backend", Doc: "whether the backend that a userland proxy hands on to has a listener",
-	Codes: []string{"proxy-backend-dead"},
+	Codes: []string{"proxy-backend-dead", "docker-chains-missing"},
 	For:   diagnose.AskConnect,
 	Run:   runBackend,
 }
@@ -222,6 +222,11 @@ func runBackend(p *diagnose.Pass) error {
 		if isProxy(proc) {
 			f.Watch = true
 		}
+		if proc.Name == "dockerd" || proc.Name == "docker-proxy" {
+			if c := natForgotten(p); c != nil && dockerAlone(p, proc, *c) {
+				return nil
+			}
+		}
 		to := backendOf(proc)
 		if !to.IsValid() {
 			continue
@@ -235,6 +240,11 @@ func runBackend(p *diagnose.Pass) error {
 		c := diagnose.Cause{Code: "proxy-backend-dead", Outcome: diagnose.Connected, Also: []diagnose.Outcome{diagnose.Reset}, After: true, Culprit: processCulprit(proc),
 			Evidence: append(evidence, diagnose.Evidence{Source: "sock_diag", What: "listener at " + to.String(), Value: "none"}),
 			Title:    fmt.Sprintf("%s is only a proxy, and nothing listens where it hands on to: %s.", describe(proc), to)}
+		if ns, h := namespaceWith(p, to.Addr()); h != nil {
+			words, more := instead(p, h, f.Network, to)
+			c.Evidence = append(c.Evidence, more...)
+			c.Title = fmt.Sprintf("%s is only a proxy and hands on to %s in %s, %s.", describe(proc), to, placeName(p, ns), words)
+		}
 		p.Stop(c)
 		return nil
 	}

@@ -199,7 +199,7 @@ func withoutDevice(s host.Socket) host.Socket {
 func absent(p *diagnose.Pass) (*diagnose.Cause, error) {
 	f := p.Flow
 	evidence := []diagnose.Evidence{{Source: "sock_diag", What: fmt.Sprintf("%s sockets with local port %d", f.Network, f.Port()), Value: "none listens"}}
-	for _, find := range []func(*diagnose.Pass) *diagnose.Cause{notForLocal, claimed, published, otherNamespace, belongsElsewhere, claimedUnmanaged} {
+	for _, find := range []func(*diagnose.Pass) *diagnose.Cause{notForLocal, claimed, stoppedContainer, published, otherNamespace, belongsElsewhere, claimedUnmanaged} {
 		if c := find(p); c != nil {
 			c.Outcome = diagnose.Refused
 			c.Evidence = append(evidence, c.Evidence...)

@@ -34,6 +34,7 @@ var firewallFiles = []string{
 	"/etc/firewalld/firewalld.conf", "/etc/firewalld/direct.xml", "/etc/firewalld/zones/*.xml", "/etc/firewalld/policies/*.xml",
 	"/usr/lib/firewalld/zones/*.xml", "/usr/lib/firewalld/policies/*.xml",
 	"/etc/fail2ban/jail.conf", "/etc/fail2ban/jail.d/*.conf", "/etc/fail2ban/jail.local", "/etc/fail2ban/jail.d/*.local",
+	"/etc/docker/daemon.json",
 }
 
 // FirewallFiles reads what is there of [firewallFiles], and what the files of
@@ -100,6 +101,9 @@ func (t *firewallTree) add(pattern string, depth int) {
 			if strings.HasPrefix(name, "/etc/fail2ban/") {
 				text = jailLines(text)
 			}
+			if name == "/etc/docker/daemon.json" {
+				text = dockerSettings(text)
+			}
 			t.text += len(data)
 			t.list = append(t.list, host.File{Path: name, Text: text})
 			if depth < maxIncludes && strings.Contains(name, "nftables") {
@@ -134,6 +138,18 @@ func jailLines(text string) string {
 		if !jailLine.MatchString(line) {
 			lines[i] = ""
 		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// dockerSetting is a setting of dockerd(8) that says what it does to the firewall.
+// Others may hold the keys of registries and proxies.
+var dockerSetting = regexp.MustCompile(`"(iptables|ip6tables|userland-proxy|firewall-backend|ip-forward|icc)"\s*:\s*("\w*"|\w+)`)
+
+func dockerSettings(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(dockerSetting.FindAllString(line, -1), " ")
 	}
 	return strings.Join(lines, "\n")
 }
