@@ -75,12 +75,14 @@ func (k *killer) run() error {
 		return fmt.Errorf("trace %s: %w", k.argv[0], err)
 	}
 	_ = unix.PtraceSyscall(k.pid, 0)
-	for len(k.leader) > 0 {
+	for {
 		task, err := unix.Wait4(-1, &ws, unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
+		switch {
+		case errors.Is(err, unix.EINTR):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, unix.ECHILD):
+			return nil // nothing is traced any more, not even a child that was just born
+		case err != nil:
 			return fmt.Errorf("wait for %s: %w", k.argv[0], err)
 		}
 		if !ws.Stopped() {
@@ -89,7 +91,6 @@ func (k *killer) run() error {
 		}
 		k.stopped(task, ws)
 	}
-	return nil
 }
 
 // stopped handles a stop of one thread and lets it go on. Errors of ptrace mean
