@@ -37,6 +37,9 @@ func (r *run) judge() *Report {
 	good := false
 	for _, f := range r.flows {
 		slices.SortStableFunc(f.causes, func(a, b Cause) int { return cmp.Compare(a.order, b.order) })
+		for i := range f.causes {
+			f.causes[i].place = i
+		}
 		slices.SortStableFunc(f.results, func(a, b CheckResult) int { return cmp.Compare(r.orderOf(a.ID), r.orderOf(b.ID)) })
 		r.weigh(f)
 		rep.Flows = append(rep.Flows, f.report())
@@ -50,30 +53,34 @@ func (r *run) judge() *Report {
 	rep.Findings = orEmpty(r.findings)
 	rep.Limits = orEmpty(r.limits)
 	rep.Server = r.server
+	r.fixes(rep)
+	return rep
+}
+
+// fixes lists the fixes: first the one that mends all, then those of each cause.
+func (r *run) fixes(rep *Report) {
+	if all := r.together(rep.RootCause); all != nil {
+		all.ID = "1"
+		rep.Fixes = append(rep.Fixes, *all)
+	}
 	for _, c := range rep.Causes {
 		for _, fix := range c.Fixes {
 			fix.Cause = c.Code
 			fix.ID = fmt.Sprint(len(rep.Fixes) + 1)
 			fix.Commands, fix.Undo = orEmpty(fix.Commands), orEmpty(fix.Undo)
-			if fix.Check == "" {
-				fix.Check = "none"
-			}
+			fix.Check, fix.Risk = cmp.Or(fix.Check, "none"), cmp.Or(fix.Risk, risks[0])
 			if next := r.next(c); next != nil && fix.PredictedOutcome == Connected {
 				fix.PredictedOutcome = next.Outcome
-			}
-			if fix.Risk == "" {
-				fix.Risk = "low"
 			}
 			rep.Fixes = append(rep.Fixes, fix)
 		}
 	}
-	return rep
 }
 
 // next is what stops the cause's flow where this one is mended; nil if nothing does.
 func (r *run) next(c Cause) *Cause {
 	for i := range r.flows[c.flow].causes {
-		if x := &r.flows[c.flow].causes[i]; x.order > c.order && !x.After && !x.Sometimes {
+		if x := &r.flows[c.flow].causes[i]; x.place > c.place && !x.After && !x.Sometimes {
 			return x
 		}
 	}

@@ -162,6 +162,7 @@ type Cause struct {
 	Fixes []Fix `json:"-"`
 
 	order  int // position of its check on the way
+	place  int // among the flow's causes
 	flow   int
 	behind bool // the firewall lies before it
 	seen   bool // found by the Explain phase: no prediction

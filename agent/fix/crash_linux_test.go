@@ -102,7 +102,7 @@ func killApply(t *testing.T, program string, mine func(int) bool) {
 	host, tally := "", map[string]int{}
 	sweep(t, mine, func(k *killer) {
 		dir := filepath.Join(t.TempDir(), "journal")
-		k.argv = []string{program, "fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--journal", dir}
+		k.argv = []string{program, "fix", target, "--timeout", "2s", "--apply", "1", "--yes", "--journal", dir}
 		run(t, k)
 		idle(t, program)
 		state := fix.State("not begun")
@@ -186,7 +186,7 @@ func unconfirmed(t *testing.T, program string, _ func(int) bool) {
 			t.Errorf("portwhy %v: %v: %s", args, err, out)
 		}
 	}
-	run("fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "1s")
+	run("fix", target, "--timeout", "2s", "--apply", "1", "--yes", "--confirm-within", "1s")
 	if rulesAre(t, before) {
 		t.Error("the fix was not applied")
 	}
@@ -194,7 +194,7 @@ func unconfirmed(t *testing.T, program string, _ func(int) bool) {
 	if e := last(t, dir); e.State != fix.Undone || !rulesAre(t, before) {
 		t.Errorf("the journal says %s, the rules are\n%s", e.State, listed(t))
 	}
-	run("fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--confirm-within", "2s")
+	run("fix", target, "--timeout", "2s", "--apply", "1", "--yes", "--confirm-within", "2s")
 	id := last(t, dir).ID
 	run("fix", "confirm", id)
 	time.Sleep(3 * time.Second)
@@ -255,7 +255,7 @@ func run(t *testing.T, k *killer) {
 func applied(t *testing.T, program string) (dir, id string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "journal")
-	if out, err := exec.Command(program, "fix", target, "--timeout", "300ms", "--apply", "1", "--yes", "--journal", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, "fix", target, "--timeout", "2s", "--apply", "1", "--yes", "--journal", dir).CombinedOutput(); err != nil {
 		t.Fatalf("portwhy fix: %v: %s", err, out)
 	}
 	idle(t, program)

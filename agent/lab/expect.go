@@ -83,11 +83,11 @@ func (e *Ask) expect(words []string) error {
 	case "evidence":
 		e.Evidence = append(e.Evidence, strings.Join(args, " "))
 	case "fix":
-		if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "without-undo" {
-			return errors.New("want: fix NUMBER [without-undo]")
+		if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "without-undo" && args[1] != "applied" {
+			return errors.New("want: fix NUMBER [without-undo|applied]")
 		}
 		e.Fix, err = strconv.Atoi(args[0])
-		e.NoUndo = len(args) == 2
+		e.NoUndo, e.Apply = len(args) == 2 && args[1] == "without-undo", len(args) == 2 && args[1] == "applied"
 	case "fix-command":
 		e.Commands = append(e.Commands, strings.Join(args, " "))
 	case "fix-undo":

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -68,6 +70,34 @@ func (r *run) fix(ctx context.Context, m *machine, s Step, a *Answer, wrong *[]s
 	}
 	if before != after {
 		miss("undone, the host is not as before:\n%s\nbut\n%s", before, after)
+	}
+	if s.Ask.Apply {
+		return r.applied(ctx, m, s, before, miss)
+	}
+	return nil
+}
+
+// applied lets portwhy itself apply the fix and undo it.
+func (r *run) applied(ctx context.Context, m *machine, s Step, before string, miss func(string, ...any)) error {
+	const journal = "/run/lab/journal"
+	fix := append([]string{"portwhy", "--journal=" + journal, "--apply", strconv.Itoa(s.Ask.Fix), "--yes"}, s.Args[1:]...)
+	fix = slices.Insert(fix, 1, "fix")
+	out, err := r.foreground(ctx, m, s.Options, fix)
+	if err != nil {
+		miss("%v", err)
+		return nil
+	}
+	r.tell("%s$ %s\n%s", m.Name, strings.Join(fix, " "), out)
+	_, id, _ := strings.Cut(strings.TrimSpace(out), "fix undo ")
+	if out, err = r.foreground(ctx, m, s.Options, []string{"portwhy", "fix", "undo", id, "--journal", journal}); err != nil {
+		miss("%v", err)
+	}
+	after, err := r.state(ctx, m)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		miss("undone by portwhy (%s), the host is not as before:\n%s\nbut\n%s", out, before, after)
 	}
 	return nil
 }

@@ -89,6 +89,7 @@ type Ask struct {
 	Evidence   []string
 	Fix        int      // this fix, by number from 1, is applied and undone; 0: none
 	NoUndo     bool     // the fix has no undo
+	Apply      bool     // portwhy fix --apply and undo do the same
 	Commands   []string // of fixes, each as a line
 	Undos      []string // and of their undoing
 	NoReplay   string   // why the snapshot can't give the same answer

@@ -64,6 +64,9 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 		return nil
 	}
 	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	if f.Blocked() {
+		tracer = tracer.Loose()
+	}
 	look, err := tracer.LookFrom(packet, clientPorts(p))
 	if err != nil {
 		return err
@@ -72,39 +75,15 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	for _, s := range look.There.Steps {
 		p.Trace("%s %s: %s (%s)", s.Hook, s.Where(), s.Text, s.Effect)
 	}
-	switch look.There.Verdict {
-	case "accept":
-		judgeAccepted(p, fw.Rules, tracer, look)
-	case "drop", "reject":
-		if key := look.There.SwitchedOff(); key != "" {
-			led(p, fw.Rules, look.There)
-			p.Stop(switchedOff(p, key))
-			return nil
-		}
-		if look.There.DecidedBy == nil {
-			f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
-			if reason := look.There.Reason; reason != "" {
-				p.Stop(diagnose.Cause{Code: "no-route", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "route", Address: f.Addr().String()},
-					Evidence: evidenceOf(look.There), Title: capital(reason) + "."})
-				return nil
-			}
-			p.Unknown(host.Limit{What: "which rule stops the packet", Why: f.Firewall.Unknown, Needs: "reading the rules: portwhy rules"})
-			return nil
-		}
-		led(p, fw.Rules, look.There)
-		c := blockedBy(p, fw.Rules, tracer, look.There)
-		forwardForgotten(p, fw.Rules, look.There, &c)
-		p.Stop(c)
-	default:
-		undecided(p, look.There)
-	}
+	blockers(p, fw.Rules, tracer, look)
 	return nil
 }
 
-// blockedBefore reports whether the flow ends before the rules, but for the
-// question for a hardware address, after which they count all the same.
+// blockedBefore reports whether the flow ends before the rules, but for what leaves
+// its packets as they are: the rules behind that count all the same.
 func blockedBefore(p *diagnose.Pass) bool {
-	return slices.ContainsFunc(p.Stopped(), func(c diagnose.Cause) bool { return !c.After && c.Code != "firewall-nd-blocked" })
+	passable := []string{"firewall-nd-blocked", "rp-filter"}
+	return slices.ContainsFunc(p.Stopped(), func(c diagnose.Cause) bool { return !c.After && !slices.Contains(passable, c.Code) })
 }
 
 // clientPorts stand for the source ports that a client may get: the ends and the
@@ -144,21 +123,21 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 }
 
 // judgeAccepted: the first packet gets through; where to, and does the answer?
-func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *firewall.Look) {
+func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *firewall.Look) (m mended) {
 	f := p.Flow
 	if to, changed := led(p, set, look.There); changed {
 		p.Rewrite("%s leads %s to %s", ruleWords(f.Firewall.By), f, to)
 	} else if look.There.Packet.Dst == nil {
 		f.Firewall.Unknown = "NAT rewrites the destination to what can't be told"
 		p.Unknown(host.Limit{What: "where NAT leads " + f.String(), Why: "the rule doesn't tell", Needs: "reading it: portwhy rules"})
-		return
+		return mended{}
 	}
 	switch back := look.Back; {
 	case back == nil:
 		f.Firewall.Unknown = look.BackUnknown
 		p.Unknown(host.Limit{What: "what the firewall does with the answer from " + f.String(), Why: look.BackUnknown, Needs: "a look at the rules: portwhy rules"})
 	case look.Then != nil && (look.Then.Verdict == "drop" || look.Then.Verdict == "reject") && look.Then.DecidedBy != nil:
-		c := blockedBy(p, set, tracer, look.Then)
+		c, _ := blockedBy(p, set, tracer, look.Then)
 		c.After, c.Outcome, c.Also, c.Fixes = true, diagnose.Connected, nil, nil
 		c.Title = "The first packet and the answer pass, and what follows doesn't: " + c.Title
 		f.Firewall.Stalled = true
@@ -167,7 +146,7 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		undecided(p, look.Then)
 	case back.Verdict == "accept":
 		if f.Firewall.Destination.IsValid() {
-			return // where it is led has been said
+			return mended{} // where it is led has been said
 		}
 		p.OK("the rules let the packet and the answer pass")
 	case (back.Verdict == "drop" || back.Verdict == "reject") && back.DecidedBy != nil:
@@ -176,12 +155,13 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		o := ownerOf(p, set, c.Culprit, stoppedFlow(f, back))
 		c.Evidence = append(c.Evidence, o.Evidence...)
 		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
-		c.Fixes = openings(f, tracer, look.There.Asked, back)
+		c.Fixes, m = openings(f, tracer, look.There.Asked, back)
 		_ = reasoned(&c, tracer, look.There, back)
 		p.Stop(c)
 	default:
 		undecided(p, back)
 	}
+	return m
 }
 
 // led notes where NAT leads the flow, if it does.
@@ -317,10 +297,11 @@ func evidenceOf(t *firewall.Trace) []diagnose.Evidence {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// blockedBy names the cause of a first packet that doesn't get through.
-func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t *firewall.Trace) diagnose.Cause {
+// blockedBy names the cause of a first packet that doesn't get through, and says
+// how it is with that mended.
+func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t *firewall.Trace) (c diagnose.Cause, m mended) {
 	f, d := p.Flow, t.DecidedBy
-	c := stoppedBy(t)
+	c = stoppedBy(t)
 	c.Code = firewallCode(f, t)
 	where := map[rules.Hook]string{rules.Output: " on its way out", rules.Postrouting: " on its way out", rules.Egress: " on its way out", rules.Forward: " where it is forwarded"}[d.Hook]
 	does := "drops"
@@ -335,7 +316,7 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 	} else {
 		c.Title = fmt.Sprintf("%s %s the packet%s: %s (%s).", tool(d.Backend), does, where, strconv.Quote(d.Text), d.Where())
 	}
-	owned(p, set, tracer, &c, t, does+" the packet"+where)
+	m = owned(p, set, tracer, &c, t, does+" the packet"+where)
 	switch accepted, shadowed := t.AcceptedBefore(), shadowedBy(tracer, t); {
 	case reasoned(&c, tracer, t, t):
 	case accepted != nil:
@@ -354,7 +335,7 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 	if f.Local && t.Verdict == "reject" && f.Network == "tcp" && t.RejectWith != nil && *t.RejectWith != "tcp-reset" {
 		c.Also = []diagnose.Outcome{diagnose.Timeout}
 	}
-	return c
+	return c, m
 }
 
 // shadowedBy is a rule about the port that would accept the packet if the one that

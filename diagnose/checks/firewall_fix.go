@@ -12,58 +12,66 @@ import (
 	"github.com/portwhy/portwhy/rules"
 )
 
-// mostOpenings bounds how many rules one fix adds.
-const mostOpenings = 4
+// mended is how the rules are with a blocker out of the way, and what becomes of
+// the flow then. look is nil if nothing is known to mend it.
+type mended struct {
+	tracer *firewall.Tracer
+	look   *firewall.Look
+}
 
 // openings proposes the fewest and smallest rules that let the flow pass where it
-// is stopped, there and back, as the chains' own tools take them, and tries them
-// on the model. blocked is the first packet or the answer to it, asked the first.
-func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) []diagnose.Fix {
-	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "accept it where it is stopped"}
-	for range mostOpenings {
-		one, look, with := try(f, tracer, asked, blocked)
-		if look == nil {
-			return nil
+// is stopped, there or back, as the chain's own tool takes them, and tries them on
+// the model: one, or two where the same rule or policy stops the answer as well.
+// blocked is the first packet or the answer to it, asked the first.
+func openings(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) ([]diagnose.Fix, mended) {
+	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "accept it where it is stopped", PredictedOutcome: diagnose.Connected}
+	m := mended{tracer: tracer}
+	for again := blocked; len(fix.Commands) < mostBlockers && again != nil && again.SameDecider(blocked); again = stoppedAgain(m.look) {
+		one, next := try(f, m.tracer, asked, again)
+		if next.look == nil || next.outcome(again) != diagnose.Connected {
+			return nil, mended{}
 		}
+		m = next
 		fix.Commands = append(fix.Commands, one.command)
 		fix.Undo = append([][]string{one.undo}, fix.Undo...)
 		if fix.Opens != "" {
 			fix.Opens += "; "
 		}
 		fix.Opens += one.opens
-		fix.PredictedOutcome = predicted(look)
-		if blocked = stoppedAgain(look); blocked == nil {
-			break
-		}
-		tracer = with
 	}
-	if fix.PredictedOutcome != diagnose.Connected {
-		return nil
+	return []diagnose.Fix{fix}, m
+}
+
+// outcome is how the flow ends once a blocker is mended, as far as it and what
+// can't be told go: what else stops it by name is a cause of its own.
+func (m mended) outcome(blocked *firewall.Trace) diagnose.Outcome {
+	if again := stoppedAgain(m.look); again != nil && !again.SameEnd(blocked) {
+		return diagnose.Connected
 	}
-	return []diagnose.Fix{fix}
+	return predicted(m.look)
 }
 
 // try adds one rule on the model: where the packet is stopped, or, if it never
-// gets there, on top of the chain. look is nil if neither helps.
-func try(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) (one admission, look *firewall.Look, with *firewall.Tracer) {
+// gets there, on top of the chain.
+func try(f *diagnose.Flow, tracer *firewall.Tracer, asked firewall.Packet, blocked *firewall.Trace) (admission, mended) {
 	for _, place := range []firewall.Place{firewall.BeforeIt, firewall.OnTop} {
 		one, ok := opening(f, blocked, place)
 		if !ok {
-			return admission{}, nil, nil
+			return admission{}, mended{}
 		}
 		with, err := tracer.With(blocked, place, one.rule)
 		if err != nil {
-			return admission{}, nil, nil
+			return admission{}, mended{}
 		}
 		look, err := with.Look(asked)
 		if err != nil {
-			return admission{}, nil, nil
+			return admission{}, mended{}
 		}
 		if again := stoppedAgain(look); again == nil || !again.SameEnd(blocked) {
-			return one, look, with
+			return one, mended{with, look}
 		}
 	}
-	return admission{}, nil, nil
+	return admission{}, mended{}
 }
 
 // stoppedAgain is what a rule stops, by name, of a flow and the answer.

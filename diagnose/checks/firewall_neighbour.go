@@ -126,7 +126,7 @@ func found(p *diagnose.Pass, a netip.Addr) bool {
 // resolving proposes the rules that let the question and the answer pass.
 func resolving(tracer *firewall.Tracer, resolve func(*firewall.Tracer) firewall.Resolution, what string) []diagnose.Fix {
 	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "let neighbours be found", PredictedOutcome: diagnose.Connected}
-	for range mostOpenings {
+	for range mostBlockers {
 		all := resolve(tracer)
 		t := all.Stopped()
 		if t == nil {

@@ -59,10 +59,10 @@ func stoppedFlow(f *diagnose.Flow, t *firewall.Trace) owner.Flow {
 
 // owned lets the cause of a stopped packet speak the language of who made the
 // rule.
-func owned(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, c *diagnose.Cause, t *firewall.Trace, does string) {
+func owned(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, c *diagnose.Cause, t *firewall.Trace, does string) (m mended) {
 	o := ownerOf(p, set, c.Culprit, stoppedFlow(p.Flow, t))
 	c.Evidence = slices.Concat(o.Evidence, c.Evidence) // where it is configured says more than the way there
-	c.Fixes = ownFixes(p.Flow, tracer, t, o)
+	c.Fixes, m = ownFixes(p.Flow, tracer, t, o)
 	file := ""
 	if o.File != "" && !slices.Contains([]string{"docker", "podman"}, o.Manager) {
 		file = fmt.Sprintf(" (%s:%d)", o.File, o.Line)
@@ -78,39 +78,46 @@ func owned(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, c *dia
 	if o.Code != "" {
 		c.Code = o.Code
 	}
+	return m
 }
 
-// ownFixes are the owner's fixes, tried on the model. Rules that are added without
-// the owner come where it has none that helps: it would take them away again.
-func ownFixes(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace, o owner.Owner) []diagnose.Fix {
+// ownFixes are the owner's fixes, tried on the model, and how it is with the first.
+// Rules that are added without the owner come where it has none that helps: it
+// would take them away again.
+func ownFixes(f *diagnose.Flow, tracer *firewall.Tracer, t *firewall.Trace, o owner.Owner) ([]diagnose.Fix, mended) {
 	var own []diagnose.Fix
+	var first mended
 	helps, exact := false, false
 	for _, fix := range o.Fixes {
-		var look *firewall.Look
+		var m mended
 		switch fix.Effect {
 		case owner.Accepts:
-			_, look, _ = try(f, tracer, t.Asked, t)
+			_, m = try(f, tracer, t.Asked, t)
 		case owner.Removes:
-			look, _ = tracer.Without(t).Look(t.Asked)
+			m.tracer = tracer.Without(t)
+			m.look, _ = m.tracer.Look(t.Asked)
 		}
-		if look != nil && predicted(look) != diagnose.Unknown {
-			fix.Check, fix.PredictedOutcome = "simulated", predicted(look)
+		if m.look != nil && m.outcome(t) != diagnose.Unknown {
+			fix.Check, fix.PredictedOutcome = "simulated", m.outcome(t)
+		}
+		if len(own) == 0 {
+			first = m
 		}
 		helps = helps || fix.PredictedOutcome == diagnose.Connected
 		exact = exact || fix.Exact
 		own = append(own, fix.Fix)
 	}
 	if helps && o.Manager != owner.Unknown {
-		return own
+		return own, first
 	}
-	generic := openings(f, tracer, t.Asked, t)
+	generic, m := openings(f, tracer, t.Asked, t)
 	if o.File != "" {
 		for i := range generic {
 			generic[i].Title += fmt.Sprintf("; to keep it, write it into %s before line %d, too", o.File, o.Line)
 		}
 	}
-	if exact {
-		return append(own, generic...)
+	if exact || len(generic) == 0 {
+		return append(own, generic...), first
 	}
-	return append(generic, own...)
+	return append(generic, own...), m
 }

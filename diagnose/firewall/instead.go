@@ -1,7 +1,9 @@
 package firewall
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
@@ -65,6 +67,44 @@ func (t *Tracer) of(set *rules.Ruleset) *Tracer {
 	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool}
 }
 
+// SwitchedOn is the firewall as it would be with a setting on, in dots as in
+// [Trace.SwitchedOff]: with packets forwarded, they go as this host's own would.
+func (t *Tracer) SwitchedOn(key string) *Tracer {
+	other := t.Loose()
+	key = strings.ReplaceAll(key, ".", "/")
+	if ask := t.facts.Sysctl; ask != nil {
+		other.facts.Sysctl = func(k string) (string, bool) {
+			if k == key {
+				return "1", true
+			}
+			return ask(k)
+		}
+	}
+	return other.of(t.set)
+}
+
+// Loose is the firewall as it would be if no packet were lost for where it comes
+// from and by which device.
+func (t *Tracer) Loose() *Tracer {
+	other := *t
+	ask := t.facts.Route
+	if ask == nil {
+		return &other
+	}
+	other.facts.Route = func(q eval.Query) (eval.Route, bool) {
+		r, ok := ask(q)
+		switch {
+		case q.In == "" || ok && (r.Type == eval.Unicast || r.Type == eval.Local):
+			return r, ok
+		case q.Dst.IsLoopback():
+			return eval.Route{Type: eval.Local, Out: "lo"}, true
+		}
+		q.In, q.Src = "", netip.Addr{}
+		return ask(q)
+	}
+	return other.of(t.set)
+}
+
 // Untracked reports whether a rule has kept the packet from connection tracking.
 func (t *Trace) Untracked() bool { return t.state == eval.Untracked }
 
@@ -86,7 +126,7 @@ func (s *Step) AboutPort() bool { return s.aboutPort }
 const transportHeader = 2 // NFT_PAYLOAD_TRANSPORT_HEADER
 
 func aboutPort(r *rules.Rule) bool {
-	return slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
+	return r.Comment != supposed && slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
 		switch e := e.(type) {
 		case *rules.Payload:
 			return e.Base == transportHeader && !e.Write

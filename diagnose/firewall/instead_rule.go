@@ -21,6 +21,9 @@ const (
 	OnTop
 )
 
+// supposed is the comment of rules that aren't really there.
+const supposed = "supposed by portwhy, to see what follows"
+
 // With is the firewall as it would be with a new rule in the chain that decided.
 // The rule is written as the chain's own tool takes it, without the chain: `tcp
 // dport 80 accept`, or `-p tcp --dport 80 -j ACCEPT`.
@@ -113,7 +116,7 @@ func (t *Tracer) parseRule(backend rules.Backend, familyName, rule string) (*rul
 	for _, table := range set.Tables {
 		if c := table.Chain("c"); c != nil && len(c.Rules) == 1 && len(table.Sets) == 0 {
 			r := *c.Rules[0]
-			r.Text, r.Line, r.File = strings.TrimPrefix(rule, "-A c "), 0, ""
+			r.Text, r.Line, r.File, r.Comment = strings.TrimPrefix(rule, "-A c "), 0, "", supposed
 			return &r, nil
 		}
 	}

@@ -77,11 +77,17 @@ func (t *Tracer) LookFrom(first Packet, ports []uint16) (*Look, error) {
 	return all, nil
 }
 
-// SameEnd reports whether the same rule or policy of the same chain decided.
+// SameEnd reports whether the same rule or policy of the same chain decided about
+// packets of the same direction.
 func (t *Trace) SameEnd(other *Trace) bool {
+	return t.SameDecider(other) && t.Asked.State == other.Asked.State
+}
+
+// SameDecider reports whether the same rule or policy of the same chain decided.
+func (t *Trace) SameDecider(other *Trace) bool {
 	a, b := t.DecidedBy, other.DecidedBy
 	return a != nil && b != nil && a.Hook == b.Hook && a.Backend == b.Backend && a.Family == b.Family && a.Table == b.Table && a.Chain == b.Chain &&
-		a.Policy == b.Policy && a.Text == b.Text && t.Asked.State == other.Asked.State
+		a.Policy == b.Policy && a.Text == b.Text
 }
 
 // sameEnd reports whether two packets end alike: by the same rule, at the same address.
