@@ -22,9 +22,13 @@ const (
 // unplayed are codes that the program can report and no scenario shows, with the
 // reason.
 var unplayed = map[string]string{
-	"firewall-bridge":    "played by diagnose/firewall's own tests: the lab has no bridge with br_netfilter yet",
-	"probe-rate-limited": "the kernel's limit on ICMP errors is switched off in the lab, and its bucket can't be emptied at a known moment",
+	"firewall-bridge":     "played by diagnose/firewall's own tests: the lab has no bridge with br_netfilter yet",
+	"listener-too-open":   aPlans,
+	"port-declared-twice": aPlans,
+	"probe-rate-limited":  "the kernel's limit on ICMP errors is switched off in the lab, and its bucket can't be emptied at a known moment",
 }
+
+const aPlans = "told by portwhy plan, and played by its own tests (agent/cli/testdata/script, diagnose/plan)"
 
 // Reported are the codes of the catalogue that the source below dir can report: its
 // string literals, but for the catalogue's own and those of tests.
