@@ -76,6 +76,8 @@ func asking(kind, length string) bool {
 	switch n >> 8 {
 	case 0:
 		return n >= 18 && n%4 == 2 || n == 20 || n == 21 && length == "80" || n == 40 && length == "20"
+	case 1: // conntrack: IPCTNL_MSG_CT_GET
+		return n&255 == 1
 	case 6: // ipset: PROTOCOL, LIST, TEST, HEADER
 		return slices.Contains([]uint64{1, 7, 11, 12}, n&255)
 	case 10: // nftables: NFT_MSG_GET*

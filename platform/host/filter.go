@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -27,6 +29,12 @@ type Filters interface {
 	// PacketQueues lists the numbers of the queues to which a program listens
 	// (nfnetlink_queue), of all users.
 	PacketQueues(ctx context.Context) ([]uint16, error)
+	// Tracked lists flows that connection tracking knows, by their first packet:
+	// some [MostTracked] at most.
+	Tracked(ctx context.Context, q TrackQuery) ([]Tracked, error)
+	// VirtualServices lists the services of IPVS, the kernel's load balancer.
+	// ErrUnsupported where it isn't loaded.
+	VirtualServices(ctx context.Context) ([]VirtualService, error)
 	// FirewallFiles reads the files in which this host's firewall is configured:
 	// those of nftables, iptables, ufw, firewalld and fail2ban. That they are
 	// loaded is not said.
@@ -107,4 +115,45 @@ type Program struct {
 	// Constant is the value the program returns whatever the packet is, if its
 	// instructions are no more than that; nil if it decides.
 	Constant *int64
+}
+
+// MostTracked bounds how many flows are listed.
+const MostTracked = 64
+
+// TrackQuery selects flows by the ends of their first packet. A source without a
+// port stands for all of its ports.
+type TrackQuery struct {
+	Network     string // tcp, udp
+	Source      netip.AddrPort
+	Destination netip.AddrPort
+}
+
+// Tracked is a flow as connection tracking knows it.
+type Tracked struct {
+	Network string
+	// The ends of its first packet, and those of the answers: NAT has led it to
+	// ReplySource, which answers ReplyDestination.
+	Source, Destination           netip.AddrPort
+	ReplySource, ReplyDestination netip.AddrPort
+	Answered                      bool   // IPS_SEEN_REPLY
+	Assured                       bool   // IPS_ASSURED
+	State                         string // of TCP, as conntrack(8) names it
+	Expires                       time.Duration
+	Zone                          uint16
+}
+
+// VirtualService is an address at which IPVS takes packets.
+type VirtualService struct {
+	Network   string         // tcp, udp, sctp; empty for one by mark
+	Address   netip.AddrPort // zero for one by mark
+	Mark      uint32         // of the firewall
+	Scheduler string
+	Servers   []RealServer
+}
+
+// RealServer is a backend of a virtual service. One of weight 0 gets no new flows.
+type RealServer struct {
+	Address netip.AddrPort
+	Forward string // Masq, Route, Tunnel, Local
+	Weight  int
 }

@@ -69,7 +69,7 @@ type System interface {
 	// Counters returns the kernel's network counters of this namespace, named
 	// GROUP.NAME as in /proc/net/snmp and /proc/net/netstat: Tcp.OutRsts,
 	// TcpExt.ListenOverflows; further Sockstat.*, Xfrm.*, Conntrack.count and
-	// Conntrack.max, File.allocated and File.max (/proc/sys/fs/file-nr),
+	// Conntrack.max, Conntrack.drop and the like, File.allocated and File.max (/proc/sys/fs/file-nr),
 	// Memory.tcp_pressure_pages and Memory.tcp_max_pages (tcp_mem).
 	Counters(ctx context.Context) (map[string]int64, error)
 	// ExcludedPorts lists the ports of a network, tcp or udp, that the system

@@ -39,6 +39,7 @@ func counterFiles() []counterFile {
 		{path: "thread-self/net/sockstat", parse: parseSockstat},
 		{path: "thread-self/net/sockstat6", parse: parseSockstat},
 		{path: "thread-self/net/xfrm_stat", parse: parseXfrmStat},
+		{path: "thread-self/net/stat/nf_conntrack", parse: parseConntrackStat},
 		{path: "sys/net/netfilter/nf_conntrack_count", parse: named("Conntrack.count")},
 		{path: "sys/net/netfilter/nf_conntrack_max", parse: named("Conntrack.max")},
 		{path: "sys/fs/file-nr", parse: named("File.allocated", "", "File.max"), whole: true},
@@ -211,4 +212,32 @@ func named(names ...string) func([]byte, map[string]int64) error {
 		}
 		return nil
 	}
+}
+
+// parseConntrackStat reads /proc/net/stat/nf_conntrack: names, and a line of
+// hexadecimal numbers for each processor (ct_cpu_seq_show in
+// net/netfilter/nf_conntrack_standalone.c). The first is no counter.
+func parseConntrackStat(b []byte, counters map[string]int64) error {
+	var names []string
+	var sums []uint64
+	for line := range bytes.Lines(b) {
+		f := strings.Fields(string(line))
+		if names == nil {
+			names, sums = f, make([]uint64, len(f))
+			continue
+		}
+		for i, v := range f {
+			n, err := strconv.ParseUint(v, 16, 64)
+			if err != nil || i >= len(names) {
+				return fmt.Errorf("%w: %q", errCounters, host.Clean(line, 80))
+			}
+			sums[i] += n
+		}
+	}
+	for i := 1; i < len(names); i++ {
+		if err := add(counters, []byte("Conntrack"), []byte(names[i]), strconv.AppendUint(nil, min(sums[i], math.MaxInt64), 10)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -72,7 +72,7 @@ func TestCountersLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, counter := range []string{"Tcp.OutRsts", "TcpExt.ListenOverflows", "Ip6.InReceives", "Sockstat.TCP.mem",
-		"Xfrm.OutPolBlock", "Conntrack.count", "Conntrack.max", "File.allocated", "File.max", "Memory.tcp_pressure_pages", "Memory.tcp_max_pages"} {
+		"Xfrm.OutPolBlock", "Conntrack.count", "Conntrack.max", "Conntrack.drop", "Conntrack.early_drop", "File.allocated", "File.max", "Memory.tcp_pressure_pages", "Memory.tcp_max_pages"} {
 		if _, ok := before[counter]; !ok {
 			t.Errorf("%s is missing", counter)
 		}
@@ -98,7 +98,7 @@ func TestCountersLive(t *testing.T) {
 }
 
 func FuzzCounters(f *testing.F) {
-	for _, seed := range []string{"Ip: Forwarding TTL\nIp: 2 64\n", "Ip6InReceives 7\n", "TCP: inuse 1 mem 4\n", "XfrmOutPolBlock 3\n", "1 2 3\n"} {
+	for _, seed := range []string{"Ip: Forwarding TTL\nIp: 2 64\n", "Ip6InReceives 7\n", "TCP: inuse 1 mem 4\n", "XfrmOutPolBlock 3\n", "1 2 3\n", "entries drop\n0001 00ff\n0001 00ff\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -15,6 +15,7 @@ var movingFiles = [...]struct {
 	{"/proc/thread-self/net/snmp", parseSNMP},
 	{"/proc/thread-self/net/netstat", parseSNMP},
 	{"/proc/thread-self/net/xfrm_stat", parseXfrmStat},
+	{"/proc/thread-self/net/stat/nf_conntrack", parseConntrackStat},
 }
 
 // reading is the text of the counters at one moment; a file that can't be read

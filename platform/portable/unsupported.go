@@ -173,6 +173,16 @@ func (Unsupported) PacketQueues(context.Context) ([]uint16, error) {
 	return nil, host.ErrUnsupported
 }
 
+// Tracked is not supported.
+func (Unsupported) Tracked(context.Context, host.TrackQuery) ([]host.Tracked, error) {
+	return nil, host.ErrUnsupported
+}
+
+// VirtualServices is not supported.
+func (Unsupported) VirtualServices(context.Context) ([]host.VirtualService, error) {
+	return nil, host.ErrUnsupported
+}
+
 // FirewallFiles is not supported.
 func (Unsupported) FirewallFiles(context.Context) (host.FirewallFiles, error) {
 	return host.FirewallFiles{}, host.ErrUnsupported

@@ -70,6 +70,7 @@ func view(ctx context.Context, h host.Host) {
 	_, _ = h.Hooks(ctx)
 	_, _ = h.Firewall(ctx)
 	_, _ = h.PacketQueues(ctx)
+	_, _ = h.VirtualServices(ctx)
 	_, _ = h.FirewallFiles(ctx)
 	_, _ = h.Programs(ctx, "")
 	for _, key := range settings {

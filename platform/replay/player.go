@@ -147,6 +147,16 @@ func (p *Player) FirewallFiles(_ context.Context) (host.FirewallFiles, error) {
 	return recall[host.FirewallFiles](p, "firewall-files", nil)
 }
 
+// Tracked answers from the recording.
+func (p *Player) Tracked(_ context.Context, q host.TrackQuery) ([]host.Tracked, error) {
+	return recall[[]host.Tracked](p, "tracked", q)
+}
+
+// VirtualServices answers from the recording.
+func (p *Player) VirtualServices(_ context.Context) ([]host.VirtualService, error) {
+	return recall[[]host.VirtualService](p, "virtual-services", nil)
+}
+
 // PacketQueues answers from the recording.
 func (p *Player) PacketQueues(_ context.Context) ([]uint16, error) {
 	return recall[[]uint16](p, "packet-queues", nil)

@@ -203,6 +203,16 @@ func (r *Recorder) FirewallFiles(ctx context.Context) (host.FirewallFiles, error
 	return ask(ctx, r, "firewall-files", nil, func() (host.FirewallFiles, error) { return r.live.FirewallFiles(ctx) })
 }
 
+// Tracked remembers the host's answer.
+func (r *Recorder) Tracked(ctx context.Context, q host.TrackQuery) ([]host.Tracked, error) {
+	return ask(ctx, r, "tracked", q, func() ([]host.Tracked, error) { return r.live.Tracked(ctx, q) })
+}
+
+// VirtualServices remembers the host's answer.
+func (r *Recorder) VirtualServices(ctx context.Context) ([]host.VirtualService, error) {
+	return ask(ctx, r, "virtual-services", nil, func() ([]host.VirtualService, error) { return r.live.VirtualServices(ctx) })
+}
+
 // PacketQueues remembers the host's answer.
 func (r *Recorder) PacketQueues(ctx context.Context) ([]uint16, error) {
 	return ask(ctx, r, "packet-queues", nil, func() ([]uint16, error) { return r.live.PacketQueues(ctx) })
