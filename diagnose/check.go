@@ -48,6 +48,8 @@ type Flow struct {
 	// by which its packets come in; both zero for a flow from this host.
 	From    netip.Addr
 	Inbound string
+	// FromPort is the far end's port, 0 if it wasn't told.
+	FromPort uint16
 	// Listener is the socket that would get the connection (bind: that holds
 	// the port), set by the socket check; nil if there is none.
 	Listener *host.Socket
@@ -59,6 +61,8 @@ type Flow struct {
 	// Firewall is what the rules do with the flow's packets; nil: they were not
 	// evaluated.
 	Firewall *Filtered
+	// Balanced: the kernel's load balancer takes the flow, and no socket here.
+	Balanced bool
 	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.
 	Attempt     *host.Attempt
 	BindAttempt *host.BindAttempt

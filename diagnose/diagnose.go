@@ -38,7 +38,9 @@ type Options struct {
 	// come in; empty: the device by which the answer would leave.
 	From       netip.Addr
 	FromDevice string
-	Version    string
+	// FromPort asks for the flow from this port of the far end; 0: from any.
+	FromPort uint16
+	Version  string
 }
 
 const (
@@ -159,7 +161,7 @@ func (r *run) resolve() {
 		addrs = addrs[:maxAddresses]
 	}
 	for i, a := range addrs {
-		r.flows = append(r.flows, &Flow{From: r.options.From, Inbound: r.options.FromDevice, Source: r.options.From, Network: t.Network, Destination: netip.AddrPortFrom(a, t.Port), index: i, bind: r.options.Question == AskBind})
+		r.flows = append(r.flows, &Flow{From: r.options.From, FromPort: r.options.FromPort, Inbound: r.options.FromDevice, Source: r.options.From, Network: t.Network, Destination: netip.AddrPortFrom(a, t.Port), index: i, bind: r.options.Question == AskBind})
 	}
 	if len(addrs) == 0 {
 		r.flows = []*Flow{{Network: t.Network, Observed: &Observed{Outcome: Unresolved}}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ type diagnoseFlags struct {
 
 func (d *diagnoseFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.trace, "trace", false, "show every check with all that it saw")
-	cmd.Flags().StringVar(&d.from, "from", "", "could `ADDR[%IF]` reach the target on this host? Nothing is sent")
+	cmd.Flags().StringVar(&d.from, "from", "", "could `ADDR[%IF][:PORT]` reach the target on this host? Nothing is sent")
 	cmd.Flags().StringVar(&d.payload, "payload", "", "send this `TEXT` to a UDP target; \\n and \\x00 as in Go")
 }
 
@@ -62,7 +63,7 @@ func (s *session) diagnose(cmd *cobra.Command, args []string, d diagnoseFlags) e
 		return err
 	}
 	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Payload: payload, Version: s.build().Version}
-	if o.From, o.FromDevice, err = parseFrom(d.from); err != nil {
+	if err := parseFrom(d.from, &o); err != nil {
 		return err
 	}
 	h, err := s.open()
@@ -171,19 +172,27 @@ func (s *session) render(reports []*diagnose.Report, trace bool) error {
 	return s.print(render.Text(reports, render.TextOptions{Width: s.width(), Color: s.colored(), Checks: s.verbose, Trace: trace}))
 }
 
-// parseFrom understands ADDR[%IF] of --from; the zone of an IPv6 address is its
-// device.
-func parseFrom(text string) (addr netip.Addr, device string, err error) {
+// parseFrom understands ADDR[%IF] of --from, and with a port ADDR[%IF]:PORT or
+// [ADDR[%IF]]:PORT; the zone of an IPv6 address is its device.
+func parseFrom(text string, o *diagnose.Options) error {
 	if text == "" {
-		return addr, "", nil
+		return nil
 	}
-	ip, device, zoned := strings.Cut(text, "%")
-	addr, err = netip.ParseAddr(ip)
+	bare, port := text, ""
+	if at := strings.LastIndexByte(text, ':'); at > 0 && (strings.Count(text, ":") == 1 || text[at-1] == ']') {
+		bare, port = strings.Trim(text[:at], "[]"), text[at+1:]
+	}
+	ip, device, zoned := strings.Cut(bare, "%")
+	addr, err := netip.ParseAddr(ip)
+	n, portErr := strconv.ParseUint(port, 10, 16)
 	switch {
 	case err != nil || addr.IsUnspecified() || addr.IsMulticast():
-		return addr, "", usage("--from %q: want the address of one host, as in 10.0.0.9 or fe80::1%%eth0", text)
+		return usage("--from %q: want the address of one host, as in 10.0.0.9 or fe80::1%%eth0", text)
 	case zoned && (device == "" || len(device) > 15 || strings.ContainsAny(device, "/ %")):
-		return addr, "", usage("--from %q: %q is no device", text, device)
+		return usage("--from %q: %q is no device", text, device)
+	case bare != text && (portErr != nil || n == 0):
+		return usage("--from %q: %q is no port", text, port)
 	}
-	return addr.Unmap(), device, nil
+	o.From, o.FromPort, o.FromDevice = addr.Unmap(), uint16(n), device
+	return nil
 }

@@ -112,7 +112,7 @@ func (s *session) fix(cmd *cobra.Command, target string, f fixFlags) error {
 		return usage("%w", err)
 	}
 	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Version: s.build().Version}
-	if o.From, o.FromDevice, err = parseFrom(f.from); err != nil {
+	if err := parseFrom(f.from, &o); err != nil {
 		return err
 	}
 	if f.confirm < 0 || f.confirm > maxConfirm {

@@ -54,8 +54,8 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, r recor
 	if r.user != "" && !r.bind {
 		return usage("--user goes with --bind")
 	}
-	from, device, err := parseFrom(r.from)
-	if err != nil {
+	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe || r.bind, Timeout: s.timeout, Version: s.build().Version}
+	if err := parseFrom(r.from, &o); err != nil {
 		return err
 	}
 	if path != "-" {
@@ -69,8 +69,7 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, r recor
 	}
 	ctx := cmd.Context()
 	recorder := replay.Record(h)
-	version := s.build().Version
-	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe || r.bind, Timeout: s.timeout, Version: version, From: from, FromDevice: device}
+	version := o.Version
 	if _, err := s.runAll(ctx, recorder, targets, o); err != nil {
 		return err
 	}

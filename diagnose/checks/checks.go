@@ -22,7 +22,7 @@ func connectChecks() []*diagnose.Check {
 		name, nameAfter, proxyEnv,
 		route, transform, ephemeral, firewallOut,
 		link, vpn, neighbour,
-		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit,
+		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit, conntrackTable, tracked, ipvs,
 		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere,
 		remote,
 		backend, peers, protocol,

@@ -89,6 +89,9 @@ func blockedBefore(p *diagnose.Pass) bool {
 // clientPorts stand for the source ports that a client may get: the ends and the
 // middle of the range that the kernel hands out, here or at a far end of its kind.
 func clientPorts(p *diagnose.Pass) []uint16 {
+	if p.Flow.FromPort != 0 {
+		return []uint16{p.Flow.FromPort}
+	}
 	low, high := uint16(32768), uint16(60999)
 	if s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.ip_local_port_range"); err == nil && !p.Flow.From.IsValid() {
 		var a, b uint16

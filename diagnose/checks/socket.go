@@ -25,6 +25,10 @@ func runSocket(p *diagnose.Pass) error {
 		p.Skip("the listener is not on this host")
 		return nil
 	}
+	if f.Balanced {
+		p.Skip("IPVS takes it before a socket does")
+		return nil
+	}
 	if f.Firewall != nil && f.Firewall.Away {
 		return followAway(p)
 	}
