@@ -62,7 +62,7 @@ What was done is in the journal, ` + defaultJournal + ` (portwhy fix log);
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return s.fix(cmd, args[0], f) },
 	}
-	cmd.Flags().StringVar(&f.from, "from", "", "mend the way in from `ADDR[%IF]`")
+	cmd.Flags().StringVar(&f.from, "from", "", "mend the way in from `ADDR[%IF][:PORT]`")
 	cmd.Flags().StringVar(&f.apply, "apply", "", "apply the fix of this `NUMBER`")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "don't ask before applying")
 	cmd.Flags().DurationVar(&f.confirm, "confirm-within", 0, "take the fix back unless it is confirmed within this time")

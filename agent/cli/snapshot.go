@@ -28,7 +28,7 @@ addresses of this host: look through it before you hand it on.`,
 	cmd.Flags().BoolVar(&r.force, "force", false, "replace FILE if it is there")
 	cmd.Flags().BoolVar(&r.bind, "bind", false, "try to bind the targets and record that, instead of connecting")
 	cmd.Flags().StringVar(&r.user, "user", "", "with --bind: as the user `NAME|UID`")
-	cmd.Flags().StringVar(&r.from, "from", "", "record what the way in from `ADDR[%IF]` needs")
+	cmd.Flags().StringVar(&r.from, "from", "", "record what the way in from `ADDR[%IF][:PORT]` needs")
 	outputs(cmd, "text")
 	return cmd
 }

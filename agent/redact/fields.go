@@ -83,11 +83,13 @@ var fields = map[string]class{
 	"host.TLS.Alert": text, "host.TLS.Issuer": subjectText, "host.TLS.Names": hostText, "host.TLS.Problem": text, "host.TLS.Subject": subjectText,
 	"host.TLS.Version": plainText,
 	"host.Talk.Asked":  plainText, "host.Talk.Banner": text, "host.Talk.Denied": text, "host.Talk.Errno": plainText, "host.Talk.Heard": plainText,
+	"host.TrackQuery.Network": plainText, "host.Tracked.Network": plainText, "host.Tracked.State": plainText,
 	"host.Transform.Action": plainText, "host.Transform.Direction": plainText,
 	"host.Unit.ActiveState": plainText, "host.Unit.ControlGroup": cgroupText, "host.Unit.Description": text, "host.Unit.DropIns": pathText,
 	"host.Unit.Enabled": plainText, "host.Unit.Environment": text, "host.Unit.ExecStart": argvText, "host.Unit.Families": plainText, "host.Unit.File": pathText,
 	"host.Unit.IPAddressDeny": text, "host.Unit.LoadState": plainText, "host.Unit.Log": text, "host.Unit.Name": unitText, "host.Unit.Result": plainText,
 	"host.Unit.SocketBind": plainText, "host.Unit.SubState": plainText, "host.Unit.TriggeredBy": unitText, "host.Unit.Triggers": unitText,
+	"host.RealServer.Forward": plainText, "host.VirtualService.Network": plainText, "host.VirtualService.Scheduler": plainText,
 	"host.UnitListen.File": pathText, "host.UnitListen.Network": plainText, "host.UnitListen.Path": pathText,
 
 	"rules.Chain.Comment": text, "rules.Chain.Devices": plainText, "rules.Chain.Flags": plainText, "rules.Chain.Hook": plainText, "rules.Chain.Name": labelText,

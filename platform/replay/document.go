@@ -148,6 +148,10 @@ func networkValues(question string) (args, answer any, known bool) {
 		return new(host.SetQuery), new(*rules.Element), true
 	case "ipset-test":
 		return new(host.IPSetQuery), new(bool), true
+	case "tracked":
+		return new(host.TrackQuery), new([]host.Tracked), true
+	case "virtual-services":
+		return nil, new([]host.VirtualService), true
 	case "packet-queues":
 		return nil, new([]uint16), true
 	case "firewall-files":

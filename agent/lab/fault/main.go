@@ -36,6 +36,7 @@ var commands = []command{
 	{"leak", "ADDR:PORT -- CMD…: a listener that only the child CMD holds", runLeak},
 	{"stale", "PATH: a unix socket's file without its socket", runStale},
 	{"trace", "PID: stop a process as a debugger does", runTrace},
+	{"conntrack-fill", ": fill the table of connection tracking with assured entries", runConntrackFill},
 	{"bpf", "-attach HOOK [-dev D] [-cgroup PATH] [-port P]: a BPF program that denies", runBPF},
 	{"dns", "[-answer NAME=ADDR]… ADDR:PORT: a name server", runDNS},
 	{"connect", "[flags] ADDR:PORT|PATH: try once, print errno and time", runConnect},
