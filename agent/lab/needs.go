@@ -61,7 +61,7 @@ func landlock() error {
 var packages = map[string]string{"ip": "iproute2", "tc": "iproute2", "ss": "iproute2", "bridge": "iproute2", "nft": "nftables", "nginx": "nginx-light",
 	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 	"apache2": "apache2-bin", "dockerd": "docker.io", "docker": "docker.io", "prlimit": "util-linux", "sysctl": "procps",
-	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "nsenter": "util-linux",
+	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "systemd-run": "systemd", "nsenter": "util-linux", "postgres": "postgresql",
 	"firewall-cmd": "firewalld", "fail2ban-server": "fail2ban", "fail2ban-client": "fail2ban", "dbus-daemon": "dbus"}
 
 func packageOf(program string) string {
@@ -99,17 +99,21 @@ func (l *Lab) missing(s *Scenario) error {
 		}
 	}
 	for _, step := range s.Steps {
-		if step.Verb != "run" && step.Verb != "start" || strings.HasPrefix(step.Args[0], "/") {
+		if step.Verb != "run" && step.Verb != "start" || strings.HasPrefix(step.Args[0], "/etc/") {
 			continue
 		}
 		if name := step.Args[0]; name != "fault" && name != "portwhy" && !inPath(name) {
-			return fmt.Errorf("the program %s (Debian package %s)", name, packageOf(name))
+			return fmt.Errorf("the program %s (Debian package %s)", name, packageOf(filepath.Base(name)))
 		}
 	}
 	return nil
 }
 
 func inPath(name string) bool {
+	if strings.HasPrefix(name, "/") {
+		_, err := exec.LookPath(name)
+		return err == nil
+	}
 	for dir := range strings.SplitSeq(searchPath, ":") {
 		if _, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return true
