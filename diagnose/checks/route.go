@@ -171,40 +171,20 @@ func outcomeOr(r host.Route, other diagnose.Outcome) diagnose.Outcome {
 
 func stopRoute(p *diagnose.Pass, dst netip.Addr, r host.Route, addrs []host.Address, links []host.Link, evidence []diagnose.Evidence) {
 	culprit := &diagnose.Culprit{Kind: "route", Text: routeText(r), Address: dst.String(), Device: r.Device}
-	del := func(kind string) []diagnose.Fix {
-		if !r.Destination.IsValid() {
-			return nil
-		}
-		args := []string{kind, r.Destination.String()}
-		if r.Table != 0 && r.Table != 254 {
-			args = append(args, "table", fmt.Sprint(r.Table))
-		}
-		if r.Metric != 0 {
-			args = append(args, "metric", fmt.Sprint(r.Metric))
-		}
-		base := []string{"ip", "route"}
-		if dst.Is6() {
-			base = []string{"ip", "-6", "route"}
-		}
-		with := func(verb string) [][]string {
-			return [][]string{append(append(append([]string{}, base...), verb), args...)}
-		}
-		return []diagnose.Fix{{Title: "remove the " + kind + " route", NeedsRoot: true, Opens: "traffic to " + r.Destination.String(), Commands: with("del"), Undo: with("add"), Risk: "medium"}}
-	}
 	c := diagnose.Cause{Culprit: culprit, Evidence: evidence}
 	switch {
 	case r.Type == "blackhole":
 		c.Code, c.Outcome = "route-blackhole", diagnose.NetUnreachable
-		c.Title, c.Fixes = fmt.Sprintf("A blackhole route swallows everything to %s.", routePrefix(r, dst)), del("blackhole")
+		c.Title, c.Fixes = fmt.Sprintf("A blackhole route swallows everything to %s.", routePrefix(r, dst)), removed(p, dst, r, "blackhole")
 	case r.Type == "prohibit" || r.Errno == "EACCES":
 		c.Code, c.Outcome = "route-prohibit", diagnose.Denied
-		c.Title, c.Fixes = fmt.Sprintf("A prohibit route or rule forbids %s.", routePrefix(r, dst)), del("prohibit")
+		c.Title, c.Fixes = fmt.Sprintf("A prohibit route or rule forbids %s.", routePrefix(r, dst)), removed(p, dst, r, "prohibit")
 	case r.Type == "unreachable" || r.Errno == "EHOSTUNREACH":
 		c.Code, c.Outcome = "route-unreachable", diagnose.HostUnreachable
-		c.Title, c.Fixes = fmt.Sprintf("An unreachable route refuses %s.", routePrefix(r, dst)), del("unreachable")
+		c.Title, c.Fixes = fmt.Sprintf("An unreachable route refuses %s.", routePrefix(r, dst)), removed(p, dst, r, "unreachable")
 	case r.Errno == "EINVAL":
 		c.Code, c.Outcome = "route-blackhole", diagnose.NetUnreachable
-		c.Title = fmt.Sprintf("A blackhole route or rule swallows everything to %s.", routePrefix(r, dst))
+		c.Title, c.Fixes = fmt.Sprintf("A blackhole route or rule swallows everything to %s.", routePrefix(r, dst)), removed(p, dst, r, "blackhole")
 	default:
 		if stopLinkDown(p, dst, addrs, links, evidence) {
 			return
