@@ -13,8 +13,8 @@ type Elements struct {
 	count int
 	size  int        // of each key in keys, in bytes
 	keys  []byte     // of all elements
+	ends  []bool     // of all elements or, if none is the end of a range, nil
 	more  []*besides // of all elements or, if none has anything, nil
-	end   *besides   // of all that are ends of ranges, and nothing else
 }
 
 // besides is what an element has besides its key. One whose key is not as long as
@@ -52,43 +52,36 @@ func (l *Elements) Append(e Element) {
 	} else {
 		l.keys = append(l.keys, make([]byte, l.size)...)
 	}
-	has := l.besides(e, !plain)
-	if has != nil && l.more == nil {
-		l.more = make([]*besides, l.count, cap(l.keys)/max(1, l.size))
+	if e.End && l.ends == nil {
+		l.ends = make([]bool, l.count, l.room())
 	}
-	if l.more != nil {
-		l.more = append(l.more, has)
+	if l.ends != nil {
+		l.ends = append(l.ends, e.End)
+	}
+	nothing := plain && e.KeyEnd == nil && !e.CatchAll && e.Data == nil && e.Verdict == nil && e.Object == "" &&
+		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == ""
+	if !nothing && l.more == nil {
+		l.more = make([]*besides, l.count, l.room())
+	}
+	switch {
+	case !nothing:
+		l.more = append(l.more, &besides{e, !plain})
+	case l.more != nil:
+		l.more = append(l.more, nil)
 	}
 	l.count++
 }
 
-// besides is what an element without its key has, nil if nothing.
-func (l *Elements) besides(e Element, own bool) *besides {
-	end := e.End
-	e.End = false
-	nothing := e.KeyEnd == nil && !e.CatchAll && e.Data == nil && e.Verdict == nil && e.Object == "" &&
-		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == "" && !own
-	e.End = end
-	switch {
-	case !nothing:
-		return &besides{e, own}
-	case !end:
-		return nil
-	case l.end == nil:
-		l.end = &besides{Element: e}
-	}
-	return l.end
-}
+// room is for how many elements there is room.
+func (l *Elements) room() int { return max(l.count, cap(l.keys)/max(1, l.size)) }
 
 // At is the element at a place, from 0.
 func (l *Elements) At(i int) Element {
 	var e Element
 	if l.more != nil && l.more[i] != nil {
-		if e = l.more[i].Element; l.more[i].own {
-			return e
-		}
+		e = l.more[i].Element
 	}
-	e.Key = l.slot(i)
+	e.Key, e.End = l.Key(i), l.ends != nil && l.ends[i]
 	return e
 }
 
@@ -97,10 +90,6 @@ func (l *Elements) Key(i int) []byte {
 	if l.more != nil && l.more[i] != nil && l.more[i].own {
 		return l.more[i].Key
 	}
-	return l.slot(i)
-}
-
-func (l *Elements) slot(i int) []byte {
 	to := (i + 1) * l.size
 	return l.keys[i*l.size : to : to]
 }

@@ -80,8 +80,8 @@ func (c *Compiler) FlushChain(ref Ref) error {
 func (c *Compiler) FlushSet(ref Ref) error {
 	return catch(func() {
 		s := c.find(c.in(ref.Pos, ref.Family, ref.Table).table, "set", ref).must(ref).set
-		c.elements -= s.Elements.Len() + len(s.borders)
-		s.Elements, s.borders = rules.Elements{}, nil
+		c.elements -= s.Elements.Len() + s.borders.Len()
+		s.Elements, s.borders = rules.Elements{}, ranges{}
 	})
 }
 
@@ -130,9 +130,9 @@ func (t *table) verdicts(f func(*rules.Verdict)) {
 				f(el.Verdict)
 			}
 		}
-		for _, b := range s.borders {
-			if b.more != nil && b.more.Verdict != nil {
-				f(b.more.Verdict)
+		for _, more := range s.borders.more {
+			if more != nil && more.Verdict != nil {
+				f(more.Verdict)
 			}
 		}
 		for _, i := range s.items {

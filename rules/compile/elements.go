@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"slices"
-
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
@@ -12,48 +10,39 @@ import (
 // them a set's elements are not known. It bounds the memory that a file takes.
 const maxElements = 1 << 20
 
-// border is a range of keys of an interval set. more is what belongs to it, nil
-// if nothing does.
-type border struct {
-	from, to num
-	more     *rules.Element
-}
-
 // take adds an element to a named set.
 func (s *set) take(i item) {
+	s.borders.size = keyBytes(s.key)
 	if !s.Interval || s.Concat || i.key.kind == wildcard {
 		s.Elements.Append(s.element(i))
 		return
 	}
-	s.borders = append(s.borders, s.border(i))
+	var more *rules.Element
+	if i.data != nil || i.object != "" || i.elem != nil || len(i.exprs) > 0 {
+		el := s.with(i)
+		more = &el
+	}
+	from, to := i.key.bounds()
+	s.borders.add(from, to, more)
 }
 
 // expect makes room for elements that come: to grow a long list costs its size
 // again.
 func (s *set) expect(total int) {
+	s.borders.size = s.KeyLen
 	switch total = min(total, maxElements); {
 	case s.unknown != "" || s.waits():
 	case s.Interval && !s.Concat:
-		s.borders = slices.Grow(s.borders, total)
+		s.borders.grow(total)
 	default:
 		s.Elements.Grow(total, s.KeyLen)
 	}
 }
 
-func (s *set) border(i item) border {
-	b := border{}
-	b.from, b.to = i.key.bounds()
-	if i.data != nil || i.object != "" || i.elem != nil || len(i.exprs) > 0 {
-		el := s.with(i)
-		b.more = &el
-	}
-	return b
-}
-
 // forget gives up the elements.
 func (s *set) forget(why string) {
 	s.unknown = why
-	s.Elements, s.borders, s.items, s.pending = rules.Elements{}, nil, nil, nil
+	s.Elements, s.borders, s.items, s.pending = rules.Elements{}, ranges{}, nil, nil
 }
 
 // finish turns what a set was given into elements as the kernel has them.
@@ -168,67 +157,51 @@ func exportValue(d *node) []byte {
 // key, and as its end the first one behind it. One at zero is the end of
 // nothing, for what lies in front of the first range.
 func (s *set) intervals() {
-	list := s.borders
-	slices.SortStableFunc(list, func(a, b border) int { return a.from.Cmp(b.from) })
+	list := &s.borders
+	list.sort()
 	if s.autoMerge && !s.Map {
-		merged := merge(list)
-		s.Size -= min(s.Size, uint32(len(list)-len(merged)))
-		list = merged
-	}
-	if s.Anonymous { // nft counts the ranges, and then what they become
-		s.Size += uint32(len(list))
-		if len(list) > 0 && list[0].from != (num{}) {
-			s.Size++
-		}
+		before := list.Len()
+		list.merge()
+		s.Size -= min(s.Size, uint32(before-list.Len()))
 	}
 	size := keyBytes(s.key)
 	all := wide.Ones(s.key.bits)
 	var out rules.Elements
-	out.Grow(2*len(list)+1+s.Elements.Len(), size)
+	out.Grow(2*list.Len()+1+s.Elements.Len(), size)
 	key := make([]byte, 0, size)
 	add := func(n num, el rules.Element) {
 		el.Key = appendTo(n, key, words.Network, size)
 		out.Append(el)
 	}
-	for n, b := range list {
-		if n == 0 && b.from != (num{}) {
+	for n := range list.Len() {
+		from, to := list.at(n)
+		if n == 0 && from != (num{}) {
 			add(num{}, rules.Element{End: true})
+			if s.Anonymous {
+				s.Size++ // nft counts the ranges, and then what they become
+			}
+		}
+		if s.Anonymous {
+			s.Size++
 		}
 		var el rules.Element
-		if b.more != nil {
-			el = *b.more
+		if more := list.besides(n); more != nil {
+			el = *more
 		}
-		add(b.from, el)
-		if b.to == all {
+		add(from, el)
+		if to == all {
 			continue
 		}
-		next := b.to.Next()
-		if s.Anonymous && n+1 < len(list) && list[n+1].from == next {
-			continue // the next range's start ends this one
+		next := to.Next()
+		if s.Anonymous && n+1 < list.Len() {
+			if then, _ := list.at(n + 1); then == next {
+				continue // the next range's start ends this one
+			}
 		}
 		add(next, rules.Element{End: true})
 	}
 	for _, el := range s.Elements.All() {
 		out.Append(el)
 	}
-	s.Elements, s.borders = out, nil
-}
-
-// merge joins ranges that overlap or follow each other (setelem_automerge).
-func merge(list []border) []border {
-	var out []border
-	for _, b := range list {
-		if n := len(out); n > 0 {
-			last := &out[n-1]
-			if b.to.Cmp(last.to) <= 0 {
-				continue
-			}
-			if b.from.Cmp(last.to) <= 0 || b.from == last.to.Next() {
-				last.to = b.to
-				continue
-			}
-		}
-		out = append(out, b)
-	}
-	return out
+	s.Elements, s.borders = out, ranges{}
 }

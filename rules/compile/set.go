@@ -32,8 +32,8 @@ type set struct {
 	key, data *node // what elements are read as; nil if their length is not known
 	keyTypes  []*words.Type
 	autoMerge bool
-	items     []item   // of a set without a name
-	borders   []border // of a named interval set
+	items     []item // of a set without a name
+	borders   ranges // of an interval set
 	// ranges says that a map's values are ranges: they are twice as long.
 	ranges bool
 	// pending are elements that can't be read before it is known how long they are.
