@@ -227,7 +227,8 @@ type Flowtable struct {
 	Flags    uint32
 }
 
-// IPSet is a set of ipset(8). Elements are as `ipset save` writes them.
+// IPSet is a set of ipset(8). Elements are as `ipset save` writes them. Of one that
+// is Unread only name, number, type and family are told.
 type IPSet struct {
 	Name     string
 	Index    uint16 // of the kernel; 0xffff if the source has none
@@ -236,6 +237,7 @@ type IPSet struct {
 	Options  map[string]string
 	Elements []IPSetElement
 	Known    bool
+	Unread   bool `json:",omitempty"`
 }
 
 // IPSetElement is one entry of an ipset.

@@ -52,6 +52,9 @@ func fingerprint(ctx context.Context, h host.Host, commands [][]string) (string,
 		l := fw.Limits[0]
 		return "", fmt.Errorf("%s can't be read: %s; this needs %s", l.What, l.Why, l.Needs)
 	}
+	if fw, err = host.WithIPSets(ctx, h, fw); err != nil {
+		return "", err
+	}
 	sum, err := firewall.Fingerprint(fw.Rules)
 	if err != nil {
 		return "", err

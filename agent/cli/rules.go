@@ -52,6 +52,9 @@ func (s *session) rules(cmd *cobra.Command) error {
 	}
 	at := time.Now().UTC()
 	if facts != nil {
+		if fw, err = host.WithIPSets(cmd.Context(), facts, fw); err != nil {
+			return undetermined("%w", err)
+		}
 		if info, err := facts.Info(cmd.Context()); err == nil {
 			at = info.At
 		}

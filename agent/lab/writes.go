@@ -78,8 +78,8 @@ func asking(kind, length string) bool {
 		return n >= 18 && n%4 == 2 || n == 20 || n == 21 && length == "80" || n == 40 && length == "20"
 	case 1: // conntrack: IPCTNL_MSG_CT_GET
 		return n&255 == 1
-	case 6: // ipset: PROTOCOL, LIST, TEST, HEADER
-		return slices.Contains([]uint64{1, 7, 11, 12}, n&255)
+	case 6: // ipset: PROTOCOL, LIST, TEST, HEADER, GET_BYNAME
+		return slices.Contains([]uint64{1, 7, 11, 12, 14}, n&255)
 	case 10: // nftables: NFT_MSG_GET*
 		return slices.Contains([]uint64{1, 4, 7, 10, 13, 16, 19, 23}, n&255)
 	}

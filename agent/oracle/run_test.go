@@ -130,9 +130,12 @@ COMMIT
 // and says what was predicted for each and what happened.
 func (w *world) run(packets []*packet) ([]pair, error) {
 	all, err := w.host.Firewall(context.Background())
-	set := all.Rules
 	if err != nil {
 		return nil, fmt.Errorf("read the rules: %w", err)
+	}
+	set := all.Rules
+	if set.IPSets, err = w.host.IPSets(context.Background()); err != nil {
+		return nil, fmt.Errorf("read the sets: %w", err)
 	}
 	if err := w.discard(); err != nil {
 		return nil, err

@@ -15,7 +15,11 @@ import (
 
 // ownerOf finds who made a rule or policy, and tells the culprit.
 func ownerOf(p *diagnose.Pass, set *rules.Ruleset, c *diagnose.Culprit, flow owner.Flow) owner.Owner {
-	facts := owner.Facts{Rules: set, Printer: firewall.Printer(p.Ctx, p.Host), Containers: func() []host.Container {
+	fw, err := host.WithIPSets(p.Ctx, p.Host, host.Firewall{Rules: set})
+	if err != nil {
+		p.Limit(diagnose.LimitOf("the entries of ipsets", err))
+	}
+	facts := owner.Facts{Rules: fw.Rules, Printer: firewall.Printer(p.Ctx, p.Host), Containers: func() []host.Container {
 		list, err := p.Host.Containers(p.Ctx)
 		for _, l := range list.Limits {
 			p.Limit(l)

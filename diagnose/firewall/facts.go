@@ -26,7 +26,7 @@ func Facts(ctx context.Context, h host.Host) eval.Host {
 	f.rules = sync.OnceValues(func() ([]host.RouteRule, error) { return h.Rules(ctx) })
 	f.queues = sync.OnceValues(func() ([]uint16, error) { return h.PacketQueues(ctx) })
 	known := eval.Host{Route: f.route, Device: f.device, AddressType: f.addressType, Source: f.source, Sysctl: f.sysctl,
-		Listener: f.listener, Element: f.element, IPSetTest: f.ipsetTest}
+		Listener: f.listener, Element: f.element, IPSetTest: f.ipsetTest, IPSets: f.ipsets}
 	if info, err := h.Info(ctx); err == nil {
 		known.Now = info.At
 	}
@@ -305,6 +305,14 @@ func (f *facts) element(t *rules.Table, s *rules.Set, key []byte) (*rules.Elemen
 }
 
 func (f *facts) ipsetTest(s *rules.IPSet, entry string) (found, ok bool) {
-	found, err := f.host.IPSetTest(f.ctx, host.IPSetQuery{Name: s.Name, Type: s.Type, Family: s.Family, Entry: entry})
+	found, err := f.host.IPSetTest(f.ctx, host.IPSetQuery{Name: s.Name, Type: s.Type, Family: s.Family, Entry: entry, Lasting: s.Unread})
 	return found, err == nil
+}
+
+func (f *facts) ipsets() []*rules.IPSet {
+	list, err := f.host.IPSets(f.ctx)
+	if err != nil {
+		return nil // the sets stay unread, and what they say of a packet unknown
+	}
+	return list
 }

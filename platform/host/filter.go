@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portwhy/portwhy/rules"
@@ -18,13 +20,18 @@ type Filters interface {
 	// counts), or on all cgroups where path is empty.
 	Programs(ctx context.Context, cgroup string) (Programs, error)
 	// Firewall reads this namespace's firewall: the rules of nftables and of both
-	// iptables, and the sets of ipset. Large sets have no elements in it: they are
-	// asked for one, by SetElement and IPSetTest.
+	// iptables, and which sets of ipset there are, unread. Large sets have no
+	// elements in it: they are asked for one, by SetElement.
 	Firewall(ctx context.Context) (Firewall, error)
+	// IPSets reads the sets of ipset, with the entries of those that are not too
+	// large to be read. It takes long where there are many entries, since the
+	// kernel counts them; what asks for one only asks IPSetTest.
+	IPSets(ctx context.Context) ([]*rules.IPSet, error)
 	// SetElement asks for the element of a set or map of nftables that a key
 	// falls on; nil if it has none.
 	SetElement(ctx context.Context, q SetQuery) (*rules.Element, error)
 	// IPSetTest asks whether an ipset has an entry, written as `ipset test` takes it.
+	// The error is ErrTimesOut if it has, but the question is for one that lasts.
 	IPSetTest(ctx context.Context, q IPSetQuery) (bool, error)
 	// PacketQueues lists the numbers of the queues to which a program listens
 	// (nfnetlink_queue), of all users.
@@ -74,6 +81,24 @@ type IPSetQuery struct {
 	Type   string // hash:ip, …
 	Family rules.Family
 	Entry  string
+	// Lasting asks only a set whose entries don't time out.
+	Lasting bool `json:",omitempty"`
+}
+
+// ErrTimesOut means that a set's entries may time out.
+var ErrTimesOut = errors.New("the set's entries may time out")
+
+// WithIPSets is a firewall with its ipsets read.
+func WithIPSets(ctx context.Context, h Filters, f Firewall) (Firewall, error) {
+	if !slices.ContainsFunc(f.Rules.IPSets, func(s *rules.IPSet) bool { return s.Unread }) {
+		return f, nil
+	}
+	sets, err := h.IPSets(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Rules = &rules.Ruleset{Tables: f.Rules.Tables, IPSets: sets}
+	return f, nil
 }
 
 // Hooks is what could be found of the firewall.

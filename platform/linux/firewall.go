@@ -16,8 +16,8 @@ import (
 	"github.com/portwhy/portwhy/rules/ipset"
 )
 
-// Firewall reads the rules of nftables and of iptables-legacy, and the sets of
-// ipset, in this namespace. What the caller's rights keep hidden is a limit.
+// Firewall reads the rules of nftables and of iptables-legacy, and which sets of
+// ipset there are, in this namespace. What the caller's rights keep hidden is a limit.
 func (h *Host) Firewall(ctx context.Context) (host.Firewall, error) {
 	f := host.Firewall{Rules: &rules.Ruleset{}}
 	for _, source := range []struct {
@@ -27,7 +27,7 @@ func (h *Host) Firewall(ctx context.Context) (host.Firewall, error) {
 		{"the rules of nftables and iptables-nft", func() (*rules.Ruleset, error) { return h.ReadNFT(ctx) }},
 		{"the rules of iptables-legacy", h.ReadLegacy},
 		{"the sets of ipset", func() (*rules.Ruleset, error) {
-			sets, err := h.ReadIPSets(ctx)
+			sets, err := h.ipsetList(ctx, (*netlinkConn).ipsetHeads)
 			return &rules.Ruleset{IPSets: sets}, err
 		}},
 	} {
@@ -48,7 +48,7 @@ func (h *Host) Firewall(ctx context.Context) (host.Firewall, error) {
 
 // IPSetTest asks the kernel whether an ipset has an entry.
 func (h *Host) IPSetTest(ctx context.Context, q host.IPSetQuery) (bool, error) {
-	return h.TestIPSet(ctx, &rules.IPSet{Name: q.Name, Type: q.Type, Family: q.Family}, q.Entry)
+	return h.TestIPSet(ctx, &rules.IPSet{Name: q.Name, Type: q.Type, Family: q.Family}, q.Entry, q.Lasting)
 }
 
 // PacketQueues lists the queues with a listener, from

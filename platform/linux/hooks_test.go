@@ -124,7 +124,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	for what, err := range map[string]error{
 		"links":      second(h.Links(ctx)),
 		"legacy":     second(h.ReadLegacy()),
-		"ipsets":     second(h.ReadIPSets(ctx)),
+		"ipsets":     second(h.IPSets(ctx)),
 		"addresses":  second(h.Addresses(ctx)),
 		"routes":     second(h.Routes(ctx)),
 		"rules":      second(h.Rules(ctx)),

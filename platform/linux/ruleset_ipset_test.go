@@ -4,6 +4,7 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/ipset"
 )
@@ -59,7 +61,7 @@ func TestIPSetsLikeSave(t *testing.T) {
 			return
 		}
 		ctx := context.Background()
-		if sets, err := h.ReadIPSets(ctx); err != nil || len(sets) != 0 {
+		if sets, err := h.IPSets(ctx); err != nil || len(sets) != 0 {
 			t.Errorf("a new namespace has %+v, %v", sets, err)
 		}
 		var many strings.Builder
@@ -67,7 +69,7 @@ func TestIPSetsLikeSave(t *testing.T) {
 			fmt.Fprintf(&many, "add many 10.1.%d.%d\n", i>>8, i&0xff)
 		}
 		run(t, ipsetText+many.String(), "ipset", "restore")
-		live, err := h.ReadIPSets(ctx)
+		live, err := h.IPSets(ctx)
 		if err != nil {
 			t.Error(err)
 			return
@@ -90,6 +92,26 @@ func TestIPSetsLikeSave(t *testing.T) {
 				t.Errorf("saved %.3000s\nlive %.3000s", fmt.Sprintf("%+v", s), fmt.Sprintf("%+v", live[i]))
 			}
 		}
+		heads, err := h.Firewall(ctx)
+		if err != nil || len(heads.Rules.IPSets) != len(live) {
+			t.Errorf("%+v, %v", heads, err)
+			return
+		}
+		for i, s := range live {
+			want := rules.IPSet{Name: s.Name, Index: s.Index, Type: s.Type, Family: s.Family, Unread: true}
+			if got := *heads.Rules.IPSets[i]; !reflect.DeepEqual(got, want) {
+				t.Errorf("without a look into it: %+v, want %+v", got, want)
+			}
+		}
+		if full, err := host.WithIPSets(ctx, h, heads); err != nil || !reflect.DeepEqual(full.Rules.IPSets[0].Options, live[0].Options) {
+			t.Errorf("%+v, %v", full, err)
+		}
+		for i, want := range map[int]error{0: host.ErrTimesOut, 4: nil} { // a, e
+			entry := map[string]string{"a": "11.1.1.1,eth7", "e": "1.2.3.9"}[live[i].Name]
+			if got, err := h.TestIPSet(ctx, live[i], entry, true); !errors.Is(err, want) || got != (want == nil) {
+				t.Errorf("%s %s lasts: %v, %v", live[i].Name, entry, got, err)
+			}
+		}
 		for _, c := range []struct {
 			set, entry string
 			want       bool
@@ -103,11 +125,11 @@ func TestIPSetsLikeSave(t *testing.T) {
 			{"h", "1.1.1.1,sctp:3,2.2.2.2", true}, {"i", "10.9.9.9", true}, {"many", "10.1.7.7", true}, {"many", "10.2.7.7", false},
 		} {
 			i := slices.IndexFunc(live, func(s *rules.IPSet) bool { return s.Name == c.set })
-			if got, err := h.TestIPSet(ctx, live[i], c.entry); err != nil || got != c.want {
+			if got, err := h.TestIPSet(ctx, live[i], c.entry, false); err != nil || got != c.want {
 				t.Errorf("%s %s: %v, %v", c.set, c.entry, got, err)
 			}
 		}
-		if _, err := h.TestIPSet(ctx, &rules.IPSet{Name: "nosuch", Type: "hash:ip", Family: rules.IP}, "1.1.1.1"); err == nil {
+		if _, err := h.TestIPSet(ctx, &rules.IPSet{Name: "nosuch", Type: "hash:ip", Family: rules.IP}, "1.1.1.1", false); err == nil {
 			t.Error("a set that isn't there was tested")
 		}
 	})

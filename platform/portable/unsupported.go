@@ -163,6 +163,11 @@ func (Unsupported) SetElement(context.Context, host.SetQuery) (*rules.Element, e
 	return nil, host.ErrUnsupported
 }
 
+// IPSets is not supported.
+func (Unsupported) IPSets(context.Context) ([]*rules.IPSet, error) {
+	return nil, host.ErrUnsupported
+}
+
 // IPSetTest is not supported.
 func (Unsupported) IPSetTest(context.Context, host.IPSetQuery) (bool, error) {
 	return false, host.ErrUnsupported

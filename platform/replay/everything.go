@@ -69,6 +69,7 @@ func view(ctx context.Context, h host.Host) {
 	_, _ = h.ExcludedPorts(ctx, "udp")
 	_, _ = h.Hooks(ctx)
 	_, _ = h.Firewall(ctx)
+	_, _ = h.IPSets(ctx)
 	_, _ = h.PacketQueues(ctx)
 	_, _ = h.VirtualServices(ctx)
 	_, _ = h.FirewallFiles(ctx)

@@ -137,6 +137,11 @@ func (p *Player) SetElement(_ context.Context, q host.SetQuery) (*rules.Element,
 	return recall[*rules.Element](p, "set-element", q)
 }
 
+// IPSets answers from the recording.
+func (p *Player) IPSets(_ context.Context) ([]*rules.IPSet, error) {
+	return recall[[]*rules.IPSet](p, "ipsets", nil)
+}
+
 // IPSetTest answers from the recording.
 func (p *Player) IPSetTest(_ context.Context, q host.IPSetQuery) (bool, error) {
 	return recall[bool](p, "ipset-test", q)

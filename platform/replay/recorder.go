@@ -193,6 +193,11 @@ func (r *Recorder) SetElement(ctx context.Context, q host.SetQuery) (*rules.Elem
 	return ask(ctx, r, "set-element", q, func() (*rules.Element, error) { return r.live.SetElement(ctx, q) })
 }
 
+// IPSets remembers the host's answer.
+func (r *Recorder) IPSets(ctx context.Context) ([]*rules.IPSet, error) {
+	return ask(ctx, r, "ipsets", nil, func() ([]*rules.IPSet, error) { return r.live.IPSets(ctx) })
+}
+
 // IPSetTest remembers the host's answer.
 func (r *Recorder) IPSetTest(ctx context.Context, q host.IPSetQuery) (bool, error) {
 	return ask(ctx, r, "ipset-test", q, func() (bool, error) { return r.live.IPSetTest(ctx, q) })

@@ -29,8 +29,11 @@ type Host struct {
 	// Element asks for one element of a set whose elements are not known; nil
 	// with ok if it has none for the key.
 	Element func(t *rules.Table, s *rules.Set, key []byte) (found *rules.Element, ok bool)
-	// IPSetTest asks whether an ipset whose elements are not known has an entry.
+	// IPSetTest asks whether an ipset whose elements are not known has an entry; see
+	// Sets.Test of package ipset.
 	IPSetTest func(s *rules.IPSet, entry string) (found, ok bool)
+	// IPSets reads all ipsets, where the ruleset has only their heads.
+	IPSets func() []*rules.IPSet
 	// Socket finds the local socket that a packet belongs to.
 	Socket func(p *Packet) (found *Socket, ok bool)
 	// Holds is for how long after the rules were read the answer is wanted: an

@@ -212,7 +212,7 @@ func targetSet(x *probe) rules.VerdictKind {
 func (m *Machine) ipsetsToAsk() *ipset.Sets {
 	if m.ipsets == nil {
 		m.ipsets = ipset.New(m.set.IPSets)
-		m.ipsets.Test, m.ipsets.Holds = m.host.IPSetTest, m.host.Holds
+		m.ipsets.Test, m.ipsets.Read, m.ipsets.Holds = m.host.IPSetTest, m.host.IPSets, m.host.Holds
 	}
 	return m.ipsets
 }

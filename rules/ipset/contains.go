@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/portwhy/portwhy/rules"
@@ -69,14 +70,20 @@ type Answer struct {
 // Sets are sets that can be asked. They are safe for concurrent use if Test is.
 type Sets struct {
 	// Test asks whether a set whose entries are not known has one (ipset test);
-	// nil if nobody can be asked.
+	// nil if nobody can be asked. Of a set that is unread ok is false if it has the
+	// entry, and its entries may time out.
 	Test func(set *rules.IPSet, entry string) (found, ok bool)
+	// Read reads all sets: for questions that a test doesn't answer about sets that
+	// are unread. Nil if nobody can read them.
+	Read func() []*rules.IPSet
 	// Holds is for how long after the sets were read the answer is wanted, zero if
 	// that is not known: an entry that ends earlier is in doubt.
 	Holds time.Duration
 
 	names   map[string]*index
 	numbers map[uint16]*index
+	once    sync.Once
+	read    map[string]*index // what Read has read
 }
 
 // New prepares sets for questions. Their entries are sorted when they are asked
@@ -125,6 +132,8 @@ func (s *Sets) ask(x *index, q Question, p *Packet, depth int) Answer {
 		return Answer{Why: x.wrong}
 	case q.Dim < len(x.kind.dims) || x.set.Family != 0 && x.set.Family != p.Family:
 		return Answer{}
+	case x.set.Unread:
+		return s.askUnread(x, q, p, depth)
 	case x.kind.dims[0] == dimSet:
 		return s.askList(x, q, p, depth)
 	}
@@ -138,6 +147,32 @@ func (s *Sets) ask(x *index, q Question, p *Packet, depth int) Answer {
 		return s.askHost(x, q, m)
 	}
 	return x.find(q, m, s.Holds)
+}
+
+// askUnread asks a set of which only the head is known: for one entry if that
+// answers the question, else all sets are read.
+func (s *Sets) askUnread(x *index, q Question, p *Packet, depth int) Answer {
+	tells := s.Test != nil && !x.kind.ranged && x.kind.dims[0] != dimSet && !q.Counters && !(q.ReturnNomatch && slices.Contains(x.kind.dims, dimNet))
+	if tells {
+		m, fits, why := x.member(q, p)
+		if !fits {
+			return Answer{}
+		}
+		if why == "" {
+			if found, ok := s.Test(x.set, x.kind.format(m)); ok {
+				return Answer{Found: found}
+			}
+		}
+	}
+	s.once.Do(func() {
+		if s.Read != nil {
+			s.read = New(s.Read()).names
+		}
+	})
+	if read := s.read[x.set.Name]; read != nil && !read.set.Unread {
+		return s.ask(read, q, p, depth)
+	}
+	return Answer{Why: "the entries of ipset " + x.set.Name + " are not known"}
 }
 
 // askHost asks for one entry of a set that is not known.

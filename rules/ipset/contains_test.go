@@ -118,6 +118,56 @@ func TestUnknownSet(t *testing.T) {
 	}
 }
 
+// A set of which only the head is known is asked for one entry where that is an
+// answer; else all sets are read, once.
+func TestUnread(t *testing.T) {
+	for _, c := range []struct {
+		name, text  string
+		q           Question
+		lasts, want bool
+		read        int
+	}{
+		{"found", "create s hash:ip\nadd s 10.1.2.3", Question{}, true, true, 0},
+		{"not found", "create s hash:ip,port\nadd s 10.1.2.3,6", Question{}, true, false, 0},
+		{"of the other family", "create s hash:ip family inet6", Question{}, true, false, 0},
+		{"it may time out", "create s hash:ip timeout 9\nadd s 10.1.2.3 timeout 0", Question{}, false, true, 1},
+		{"counters", "create s hash:ip\nadd s 10.1.2.3", Question{Counters: true}, true, true, 1},
+		{"exceptions", "create s hash:net\nadd s 10.1.2.0/24 nomatch\nadd s 10.0.0.0/8", Question{ReturnNomatch: true}, true, true, 1},
+		{"a mask of marks", "create s hash:ip,mark markmask 0xf0\nadd s 10.1.2.3,0x10", Question{}, false, true, 1},
+		{"a range", "create s bitmap:port range 0-9\nadd s 5", Question{}, true, true, 1},
+		{"a list", "create a hash:ip\nadd a 10.1.2.3\ncreate s list:set\nadd s a", Question{}, true, true, 1},
+		{"a list of what may time out", "create a hash:ip\nadd a 10.1.2.3\ncreate s list:set\nadd s a", Question{}, false, true, 1},
+	} {
+		list, err := Parse("f", []byte(c.text))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var heads []*rules.IPSet
+		for _, s := range list {
+			heads = append(heads, &rules.IPSet{Name: s.Name, Type: s.Type, Family: s.Family, Index: unknownIndex, Unread: true})
+		}
+		c.q.Dim, c.q.Src = 3, [3]bool{true, true, true}
+		sets, read := New(heads), 0
+		if a := sets.Contains("s", c.q, packet(rules.IP)); c.read > 0 && a.Why == "" {
+			t.Errorf("%s: nobody to ask: %+v", c.name, a)
+		}
+		sets = New(heads)
+		sets.Test = func(set *rules.IPSet, entry string) (bool, bool) {
+			if c.lasts {
+				return strings.Contains(c.text, "add "+set.Name+" "+strings.ReplaceAll(entry, "tcp:", "")), true
+			}
+			return false, false
+		}
+		sets.Read = func() []*rules.IPSet { read++; return list }
+		for range 2 {
+			if a := sets.Contains("s", c.q, packet(rules.IP)); a != (Answer{Found: c.want}) || read != c.read {
+				t.Errorf("%s: %+v, read %d times", c.name, a, read)
+			}
+		}
+	}
+}
+
 // An entry that ends is certain if the sets were just read and it stays for as
 // long as the answer is wanted.
 func TestEntryEnds(t *testing.T) {

@@ -46,6 +46,10 @@ func (x *index) make() {
 		x.wrong = fmt.Sprintf("ipset %s is of type %s, which is not known", x.set.Name, x.set.Type)
 		return
 	}
+	if x.set.Unread {
+		x.markMask = 0xffffffff // the kernel applies the set's own
+		return
+	}
 	var err error
 	if x.settings, err = newSettings(x.kind, x.set); err == nil && x.set.Known && x.kind.dims[0] != dimSet {
 		if err = x.collect(); err == nil {

@@ -69,14 +69,17 @@ const (
 // Commands of linux/netfilter/ipset/ip_set.h, to be sent to nfnetlink's
 // subsystem of ipset, and the flag of ListRequest that leaves out entries.
 const (
-	Subsystem   = 6 // NFNL_SUBSYS_IPSET
-	CommandList = 7
-	CommandTest = 11
+	Subsystem     = 6 // NFNL_SUBSYS_IPSET
+	CommandList   = 7
+	CommandTest   = 11
+	CommandHeader = 12
+	CommandByName = 14
 
 	// NotInSet is the kernel's error for an entry that a set doesn't contain
 	// (IPSET_ERR_EXIST).
 	NotInSet = 4103
 
+	nameOnly   = 2 // IPSET_FLAG_LIST_SETNAME
 	headerOnly = 4 // IPSET_FLAG_LIST_HEADER
 )
 
@@ -196,6 +199,43 @@ func (d *Decoder) Message(b []byte) error {
 // Sets are the sets that were listed. Known is false for all of them: whether
 // entries were asked for is up to the caller.
 func (d *Decoder) Sets() []*rules.IPSet { return d.sets }
+
+// Named is the set that a message of [NamesRequest]'s answer names.
+func Named(b []byte) (*rules.IPSet, error) {
+	set := &rules.IPSet{Index: unknownIndex, Unread: true}
+	if err := Describe(set, b); err != nil {
+		return nil, err
+	}
+	if set.Name == "" {
+		return nil, fmt.Errorf("%w: a set has no name", ErrMessage)
+	}
+	return set, nil
+}
+
+// Describe reads what the answers to CommandHeader and CommandByName tell of a
+// set: its type and family, and its number.
+func Describe(set *rules.IPSet, b []byte) error {
+	return attributes(b, func(a attribute) error {
+		switch a.kind {
+		case attrSetName:
+			set.Name = a.text()
+			return nil
+		case attrTypeName:
+			set.Type = a.text()
+			return nil
+		case attrFamily, attrIndex:
+		default:
+			return nil
+		}
+		n, err := a.number()
+		if a.kind == attrIndex {
+			set.Index = uint16(n)
+		} else {
+			set.Family = rules.Family(n)
+		}
+		return err
+	})
+}
 
 func decodeHeader(name, typ string, get map[uint16]attribute) (*rules.IPSet, error) {
 	set := &rules.IPSet{Name: name, Index: unknownIndex, Type: typ}

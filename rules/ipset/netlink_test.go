@@ -68,7 +68,7 @@ func TestDecodeRefused(t *testing.T) {
 
 func TestTestRequest(t *testing.T) {
 	for _, c := range []struct{ typ, entry string }{{"hash:new", "1.1.1.1"}, {"list:set", "a"}, {"hash:ip", "x"}} {
-		if _, err := TestRequest(&rules.IPSet{Name: "a", Type: c.typ, Family: rules.IP}, c.entry); err == nil {
+		if _, err := TestRequest(&rules.IPSet{Name: "a", Type: c.typ, Family: rules.IP}, c.entry, false); err == nil {
 			t.Errorf("%+v is asked for", c)
 		}
 	}

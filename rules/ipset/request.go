@@ -51,9 +51,21 @@ func ListRequest(name string, entries bool) []byte {
 	return b
 }
 
+// NamesRequest asks for the names of all sets. That is all that the kernel tells of
+// a set without counting its entries when it lists it.
+func NamesRequest() []byte {
+	return put(head(rules.IP), attrFlags|network, binary.BigEndian.AppendUint32(nil, nameOnly))
+}
+
+// NameRequest asks about one set, with CommandHeader or CommandByName.
+func NameRequest(name string) []byte { return putText(head(rules.IP), attrSetName, name) }
+
 // TestRequest asks whether a set contains an entry, which is written as `ipset
-// test` takes it. The kernel answers with no error, or with NotInSet.
-func TestRequest(set *rules.IPSet, entry string) ([]byte, error) {
+// test` takes it. The kernel answers with no error, or with NotInSet. With a
+// timeout, which is of no other effect, it is NotInSet for every entry where the
+// set has no timeouts: ip_set_get_extensions refuses them, and ip_set_utest makes
+// NotInSet of any refusal.
+func TestRequest(set *rules.IPSet, entry string, timeout bool) ([]byte, error) {
 	k := kinds[set.Type]
 	if k == nil || k.dims[0] == dimSet {
 		return nil, fmt.Errorf("test ipset %s: type %s can't be asked", set.Name, set.Type)
@@ -90,6 +102,9 @@ func TestRequest(set *rules.IPSet, entry string) ([]byte, error) {
 				data = put(data, dataFlags|network, binary.BigEndian.AppendUint32(nil, flagPhysdev))
 			}
 		}
+	}
+	if timeout {
+		data = put(data, dataTimeout|network, binary.BigEndian.AppendUint32(nil, 0))
 	}
 	b := putText(head(set.Family), attrSetName, set.Name)
 	return put(b, attrData|nested, data), nil
