@@ -23,7 +23,7 @@ var (
 	callRE    = regexp.MustCompile(`^\d+ +(\w+)\((.*)`)
 	messageRE = regexp.MustCompile(`nlmsg_len=(\d+), nlmsg_type=([\w|<]+)`)
 	noneRE    = regexp.MustCompile(`^\d+, 0[,)]`) // a signal that only asks whether the process is there
-	askingRE  = regexp.MustCompile(`GET|_LIST|_TEST|_HEADER|_PROTOCOL|SOCK_DIAG_BY_FAMILY|NLMSG_(NOOP|DONE)`)
+	askingRE  = regexp.MustCompile(`GET|_LIST|_TEST|_HEADER|_PROTOCOL|_IPSET<<8\|0xe$|SOCK_DIAG_BY_FAMILY|NLMSG_(NOOP|DONE)`)
 	bpfRE     = regexp.MustCompile(`^BPF_(\w*QUERY|\w*GET_(NEXT_ID|FD_BY_ID)|OBJ_GET\w*|MAP_LOOKUP\w*)`)
 	openedRE  = regexp.MustCompile(`O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)`)
 	ownRE     = regexp.MustCompile(`"/dev/(null|tty)"`)
@@ -63,7 +63,7 @@ func changes(line string) bool {
 // network namespace strace has the number only: of those of rtnetlink every
 // fourth from 18 asks (rtnetlink.h), and of sock_diag 18 and 20 (sock_diag.h). What
 // xfrm has for asking, rtnetlink has with another length (xfrm.h). The upper byte
-// is a part of nfnetlink.
+// is a part of nfnetlink. Of ipset strace has no name for GET_BYNAME, which is 0xe.
 func asking(kind, length string) bool {
 	digits, ok := strings.CutPrefix(kind, "0x")
 	if !ok {

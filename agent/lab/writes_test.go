@@ -26,12 +26,14 @@ func TestChanges(t *testing.T) {
 		`12 sendto(3, [{nlmsg_len=40, nlmsg_type=0x18 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST|0x300}]`:                           true,
 		`12 sendto(3, [{nlmsg_len=40, nlmsg_type=0xa07 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST|0x300}]`:                          false,
 		`12 sendto(3, [{nlmsg_len=40, nlmsg_type=0xa06 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST|0x300}]`:                          true,
+		`12 sendto(3, [{nlmsg_len=36, nlmsg_type=NFNL_SUBSYS_IPSET<<8|0xe /* IPSET_CMD_??? */, nlmsg_flags=NLM_F_REQUEST}]`:         false,
+		`12 sendto(3, [{nlmsg_len=36, nlmsg_type=NFNL_SUBSYS_IPSET<<8|0x9 /* IPSET_CMD_??? */, nlmsg_flags=NLM_F_REQUEST}]`:         true,
 		`12 pidfd_send_signal(11, 0, NULL, 0) = 0`:                                                                                  false,
 		`12 pidfd_send_signal(11, SIGKILL, NULL, 0) = 0`:                                                                            true,
-		`12 kill(99, SIGKILL) = 0`:                                                                                                  true,
-		`12 finit_module(3, "", 0) = 0`:                                                                                             true,
-		`12 <... openat resumed>) = 3`:                                                                                              false,
-		`12 +++ exited with 0 +++`:                                                                                                  false,
+		`12 kill(99, SIGKILL) = 0`:      true,
+		`12 finit_module(3, "", 0) = 0`: true,
+		`12 <... openat resumed>) = 3`:  false,
+		`12 +++ exited with 0 +++`:      false,
 	} {
 		if got := changes(line); got != want {
 			t.Errorf("%s: %v", line, got)
