@@ -35,14 +35,20 @@ func TestIPSetIsAsked(t *testing.T) {
 			t.Errorf("%+v, %v", fw, err)
 			return
 		}
-		large := *fw.Rules.IPSets[0]
-		large.Known, large.Elements = false, nil
-		fw.Rules.IPSets = []*rules.IPSet{&large}
-		tracer := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "")
-		for dst, want := range map[string]string{"10.0.0.5:80": "drop", "10.0.0.5:81": "accept"} {
-			got, err := tracer.Trace(firewall.Packet{Proto: "tcp", Src: "10.0.0.9:1000", Dst: dst, IIF: "va"})
-			if err != nil || got.Verdict != want {
-				t.Errorf("%s: %+v, %v, want %s", dst, got, err, want)
+		sets, err := h.IPSets(ctx)
+		if err != nil || len(sets) != 1 {
+			t.Errorf("%+v, %v", sets, err)
+			return
+		}
+		sets[0].Known, sets[0].Elements = false, nil // as if it were large
+		for what, list := range map[string][]*rules.IPSet{"unread": fw.Rules.IPSets, "large": sets} {
+			fw.Rules.IPSets = list
+			tracer := firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), &text.Printer{}, "")
+			for dst, want := range map[string]string{"10.0.0.5:80": "drop", "10.0.0.5:81": "accept"} {
+				got, err := tracer.Trace(firewall.Packet{Proto: "tcp", Src: "10.0.0.9:1000", Dst: dst, IIF: "va"})
+				if err != nil || got.Verdict != want {
+					t.Errorf("%s: %s: %+v, %v, want %s", what, dst, got, err, want)
+				}
 			}
 		}
 	})
