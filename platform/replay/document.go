@@ -146,6 +146,8 @@ func networkValues(question string) (args, answer any, known bool) {
 		return nil, new(host.Firewall), true
 	case "set-element":
 		return new(host.SetQuery), new(*rules.Element), true
+	case "ipsets":
+		return nil, new([]*rules.IPSet), true
 	case "ipset-test":
 		return new(host.IPSetQuery), new(bool), true
 	case "tracked":
