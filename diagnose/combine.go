@@ -17,6 +17,7 @@ func (r *run) together(root *Cause) *Fix {
 	}
 	all := Fix{Cause: root.Code, PredictedOutcome: Connected, Check: "simulated", Risk: risks[0], Persistent: true}
 	var titles, opens []string
+	parts := 0
 	for _, c := range r.flows[root.flow].causes {
 		if c.Sometimes || c.Confidence == Possible {
 			continue // it may be no blocker at all
@@ -31,7 +32,10 @@ func (r *run) together(root *Cause) *Fix {
 		if slices.ContainsFunc(all.Commands, func(argv []string) bool { return slices.Equal(argv, f.Commands[0]) }) {
 			continue // one fix mends both
 		}
-		titles = append(titles, f.Title)
+		parts++
+		if !slices.Contains(titles, f.Title) {
+			titles = append(titles, f.Title)
+		}
 		if f.Opens != "nothing" && f.Opens != "" && !slices.Contains(opens, f.Opens) {
 			opens = append(opens, f.Opens)
 		}
@@ -44,13 +48,15 @@ func (r *run) together(root *Cause) *Fix {
 		}
 		all.Risk = risks[max(slices.Index(risks, all.Risk), slices.Index(risks, f.Risk))]
 	}
-	if len(titles) < 2 {
+	switch parts {
+	case 0, 1:
 		return nil
+	case 2:
+		all.Title = "do both: "
+	default:
+		all.Title = "do all of it: "
 	}
-	all.Title = "do all of it: " + strings.Join(titles, ", then ")
-	if len(titles) == 2 {
-		all.Title = "do both: " + strings.Join(titles, ", then ")
-	}
+	all.Title += strings.Join(titles, ", then ")
 	all.Opens = cmp.Or(strings.Join(opens, "; "), "nothing")
 	return &all
 }

@@ -39,5 +39,8 @@ func TestTogether(t *testing.T) {
 		if got != c.want || f.ID != "1" || f.Cause != "a" {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+		if last := rep.Fixes[len(rep.Fixes)-1]; c.name == "two" && (last.Title != "y" || last.PredictedOutcome != Timeout) {
+			t.Errorf("the last blocker's fix alone: %+v; the first blocker is still there", last)
+		}
 	}
 }

@@ -69,18 +69,20 @@ func (r *run) fixes(rep *Report) {
 			fix.ID = fmt.Sprint(len(rep.Fixes) + 1)
 			fix.Commands, fix.Undo = orEmpty(fix.Commands), orEmpty(fix.Undo)
 			fix.Check, fix.Risk = cmp.Or(fix.Check, "none"), cmp.Or(fix.Risk, risks[0])
-			if next := r.next(c); next != nil && fix.PredictedOutcome == Connected {
-				fix.PredictedOutcome = next.Outcome
+			if left := r.left(c); left != nil && fix.PredictedOutcome == Connected {
+				fix.PredictedOutcome = left.Outcome
 			}
 			rep.Fixes = append(rep.Fixes, fix)
 		}
 	}
 }
 
-// next is what stops the cause's flow where this one is mended; nil if nothing does.
-func (r *run) next(c Cause) *Cause {
+// left is what stops the cause's flow where this one alone is mended; nil if nothing
+// does.
+func (r *run) left(c Cause) *Cause {
 	for i := range r.flows[c.flow].causes {
-		if x := &r.flows[c.flow].causes[i]; x.place > c.place && !x.After && !x.Sometimes {
+		x := &r.flows[c.flow].causes[i]
+		if x.place != c.place && !x.After && !x.Sometimes && (x.place > c.place || x.Explains) {
 			return x
 		}
 	}

@@ -227,13 +227,19 @@ func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 }
 
-// fix writes what to do, as it can be pasted.
+// fix writes what to do, as it can be pasted. Parts of the fix that does all are
+// left out.
 func (t *text) fix(r *diagnose.Report) {
+	shown := 0
 	for i, f := range r.Fixes {
-		if i == maxFixes {
+		if i > 0 && part(f, r.Fixes[0]) {
+			continue
+		}
+		if shown == maxFixes {
 			t.more(len(r.Fixes) - i)
 			break
 		}
+		shown++
 		word := "Fix"
 		if len(r.Fixes) > 1 {
 			word = fmt.Sprintf("Fix %d", i+1)
@@ -266,6 +272,19 @@ func (t *text) fix(r *diagnose.Report) {
 		}
 		t.say(word, ports)
 	}
+}
+
+// part reports whether all that a fix does is done by another that does more.
+func part(f, all diagnose.Fix) bool {
+	if len(f.Commands) == 0 || len(f.Commands) >= len(all.Commands) {
+		return false
+	}
+	for _, argv := range f.Commands {
+		if !slices.ContainsFunc(all.Commands, func(other []string) bool { return slices.Equal(argv, other) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func fixNote(f diagnose.Fix) string {
