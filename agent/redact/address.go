@@ -11,9 +11,9 @@ import (
 // stays one.
 type addresses struct {
 	four, six, link *permutation
-	// seen are the addresses that were replaced, by what they became.
-	seen map[netip.Addr]netip.Addr
-	macs map[string]string
+	// mapped are the addresses that were asked for, by what they became.
+	mapped map[netip.Addr]netip.Addr
+	macs   map[string]string
 }
 
 // kind is what a byte string means.
@@ -58,7 +58,7 @@ var (
 
 func newAddresses(key []byte) *addresses {
 	a := &addresses{four: newPermutation(key, "4", 32), six: newPermutation(key, "6", 128), link: newPermutation(key, "link", 48),
-		seen: map[netip.Addr]netip.Addr{}, macs: map[string]string{}}
+		mapped: map[netip.Addr]netip.Addr{}, macs: map[string]string{}}
 	for _, block := range []struct {
 		p    *permutation
 		list []string
@@ -131,11 +131,13 @@ func (a *addresses) addr(old netip.Addr) netip.Addr {
 	if !old.IsValid() {
 		return old
 	}
-	p := a.permutation(old)
-	b := p.apply(bitsOf(old), p.width)
-	out, _ := netip.AddrFromSlice(b[:p.width/8])
-	if out != old.WithZone("") {
-		a.seen[old.WithZone("")] = out
+	bare := old.WithZone("")
+	out, known := a.mapped[bare]
+	if !known {
+		p := a.permutation(old)
+		b := p.apply(bitsOf(old), p.width)
+		out, _ = netip.AddrFromSlice(b[:p.width/8])
+		a.mapped[bare] = out
 	}
 	return out.WithZone(old.Zone())
 }
@@ -211,8 +213,10 @@ func hardwareText(b []byte) string { return net.HardwareAddr(b).String() }
 // though some are also addresses that were replaced.
 func (a *addresses) images() map[string]bool {
 	list := map[string]bool{}
-	for _, addr := range a.seen {
-		list[addr.String()] = true
+	for old, addr := range a.mapped {
+		if old != addr {
+			list[addr.String()] = true
+		}
 	}
 	for _, link := range a.macs {
 		list[link] = true

@@ -88,7 +88,7 @@ const (
 // typeCells says what the bytes of a set's type are.
 func typeCells(number uint32, length int) map[int]cell {
 	cells := map[int]cell{}
-	if number >= 1<<31 || length <= 0 || length > 64 {
+	if number >= 1<<31 || length <= 0 || length > registerBytes {
 		return cells
 	}
 	var fields []kind
@@ -133,7 +133,7 @@ type keyRun struct {
 }
 
 func runsOf(cells map[int]cell, length int) (list []keyRun) {
-	for i := 0; i < length; i++ {
+	for i := range min(length, registerBytes) {
 		c := cells[i]
 		if c.kind == noAddress {
 			continue

@@ -59,7 +59,7 @@ func (f *finder) form(s string, from, to int, list []found) []found {
 		}
 		piece := s[start:i]
 		switch {
-		case len(piece) < 12:
+		case len(piece) <= 12:
 		case hasForm(piece):
 			list = append(list, found{start, i, byForm})
 		case isUUID(piece) && !f.known[piece]:
@@ -72,22 +72,49 @@ func (f *finder) form(s string, from, to int, list []found) []found {
 	return list
 }
 
-func hasForm(piece string) bool {
+// formsByLetter are the forms by their first letter.
+var formsByLetter = func() (by [256][]form) {
 	for _, form := range tokenForms {
-		if len(piece) < len(form.prefix)+form.least || !strings.HasPrefix(piece, form.prefix) {
+		first := form.prefix[0]
+		by[first] = append(by[first], form)
+	}
+	return by
+}()
+
+// hasForm reports whether a token begins anywhere in a piece where no letter or
+// digit is before it.
+func hasForm(piece string) bool {
+	for i := range len(piece) - 12 {
+		if i > 0 && isAlnum(piece[i-1]) {
 			continue
 		}
-		switch form.prefix {
-		case "eyJ":
-			return strings.IndexByte(piece, '.') > 0 || randomPart(piece)
-		case "AKIA", "ASIA", "ABIA", "ACCA":
-			return len(piece) == 20 && strings.ToUpper(piece) == piece
-		case "s.", "key-", "secret_", "sk-":
-			return randomPart(piece[len(form.prefix):])
+		for _, form := range formsByLetter[piece[i]] {
+			if strings.HasPrefix(piece[i:], form.prefix) && form.fits(piece[i:]) {
+				return true
+			}
 		}
-		return true
 	}
 	return false
+}
+
+// fits looks at what follows the prefix.
+func (f form) fits(piece string) bool {
+	end := 0
+	for end < len(piece) && end < len(f.prefix)+f.least && (isAlnum(piece[end]) || strings.IndexByte("_-.", piece[end]) >= 0) {
+		end++
+	}
+	if end < len(f.prefix)+f.least {
+		return false
+	}
+	switch f.prefix {
+	case "eyJ":
+		return strings.IndexByte(piece, '.') > 0 || randomPart(piece)
+	case "AKIA", "ASIA", "ABIA", "ACCA":
+		return strings.ToUpper(piece[:end]) == piece[:end] && strings.IndexByte(piece[:end], '.') < 0 && (end == len(piece) || !isAlnum(piece[end]))
+	case "s.", "key-", "secret_", "sk-":
+		return randomPart(piece[len(f.prefix):end])
+	}
+	return true
 }
 
 // base64Like reports whether a run is one word in base64 and not a path.

@@ -22,7 +22,7 @@ func (r *Redactor) Left(doc []byte) []string {
 	s := string(doc)
 	left := map[string]bool{}
 	r.matcher.each(s, func(from, to int, n *needle) {
-		if n.strong || n.name && n.why != elsewhere && len(n.text) >= 6 && unlikeAWord(n.text) {
+		if n.strong || n.name && n.why != elsewhere && len(n.text) >= 5 && unlikeAWord(n.text) {
 			left[s[from:to]] = true
 		}
 	})
@@ -34,7 +34,8 @@ func (r *Redactor) Left(doc []byte) []string {
 			if l.addr.IsValid() {
 				addr := l.addr.WithZone("")
 				text = addr.String()
-				_, old = r.addresses.seen[addr]
+				image, known := r.addresses.mapped[addr]
+				old = known && image != addr
 			}
 			if old && !images[text] {
 				left[text] = true

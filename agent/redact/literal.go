@@ -76,16 +76,31 @@ func literalAt(s string, from, to int) (literal, bool) {
 		return literal{}, false
 	}
 	end := min(to, from+maxLiteral)
-	for _, read := range []func(s string, from, end int) (literal, bool){colonMAC, literal6, literal4, dashed} {
-		if l, ok := read(s, from, end); ok {
-			l.bits = -1
-			if l.addr.IsValid() && l.to < len(s) && s[l.to] == '/' && !l.dashes {
-				l.bits = prefixLength(s[l.to+1:], l.addr.BitLen())
-			}
-			return l, true
-		}
+	// What follows the first digits says what it may be.
+	first := span(s, from, min(end, from+5), isHex)
+	if first == end {
+		return literal{}, false
 	}
-	return literal{}, false
+	var l literal
+	ok := false
+	switch s[first] {
+	case ':':
+		if l, ok = colonMAC(s, from, end); !ok {
+			l, ok = literal6(s, from, end)
+		}
+	case '.':
+		l, ok = literal4(s, from, end)
+	case '-':
+		l, ok = dashed(s, from, end)
+	}
+	if !ok {
+		return literal{}, false
+	}
+	l.bits = -1
+	if l.addr.IsValid() && l.to < len(s) && s[l.to] == '/' && !l.dashes {
+		l.bits = prefixLength(s[l.to+1:], l.addr.BitLen())
+	}
+	return l, true
 }
 
 func prefixLength(s string, most int) int {
@@ -131,15 +146,35 @@ func literal6(s string, from, end int) (literal, bool) {
 }
 
 func literal4(s string, from, end int) (literal, bool) {
-	to := span(s, from, end, func(c byte) bool { return isDigit(c) || c == '.' })
-	for to > from && s[to-1] == '.' {
-		to--
+	if from > 1 && s[from-1] == '.' && isDigit(s[from-2]) {
+		return literal{}, false // a number of more parts
 	}
-	if strings.Count(s[from:to], ".") != 3 || from > 1 && s[from-1] == '.' && isDigit(s[from-2]) {
+	to, ok := fourNumbers(s, from, end, '.')
+	if !ok {
 		return literal{}, false
 	}
 	a, err := netip.ParseAddr(s[from:to])
 	return literal{from: from, to: to, addr: a}, err == nil
+}
+
+// fourNumbers finds the end of four numbers with a separator between them, and
+// no more.
+func fourNumbers(s string, from, end int, separator byte) (to int, ok bool) {
+	to = from
+	for n := range 4 {
+		if n > 0 {
+			if to >= end || s[to] != separator {
+				return 0, false
+			}
+			to++
+		}
+		digits := to
+		to = span(s, to, min(end, to+3), isDigit)
+		if to == digits {
+			return 0, false
+		}
+	}
+	return to, to == len(s) || !isDigit(s[to]) && (s[to] != separator || to+1 == len(s) || !isDigit(s[to+1]))
 }
 
 // dashed reads an address of IPv4 in a host name, or a MAC address with dashes.
@@ -150,21 +185,8 @@ func dashed(s string, from, end int) (literal, bool) {
 			return literal{from: from, to: to, mac: mac, dashes: true}, true
 		}
 	}
-	to := from
-	for n := 0; n < 4; n++ {
-		if n > 0 {
-			if to >= end || s[to] != '-' {
-				return literal{}, false
-			}
-			to++
-		}
-		digits := to
-		to = span(s, to, min(end, to+3), isDigit)
-		if to == digits {
-			return literal{}, false
-		}
-	}
-	if to < len(s) && (isDigit(s[to]) || s[to] == '-' && to+1 < len(s) && isDigit(s[to+1])) {
+	to, ok := fourNumbers(s, from, end, '-')
+	if !ok {
 		return literal{}, false
 	}
 	a, err := netip.ParseAddr(strings.ReplaceAll(s[from:to], "-", "."))

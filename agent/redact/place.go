@@ -136,6 +136,6 @@ func (r *Redactor) noteBytes(k kind, old, new []byte) {
 	b, _ := netip.AddrFromSlice(full(new))
 	r.tally.note(ofIP, a.String(), b.String())
 	if len(old) == size {
-		r.addresses.seen[a] = b
+		r.addresses.mapped[a] = b
 	}
 }

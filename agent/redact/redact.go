@@ -60,7 +60,8 @@ type Redactor struct {
 	addresses *addresses
 	names     *names
 	finder    finder
-	secrets   map[string]string // secret to what stands for it
+	secrets   map[string]bool   // to be looked for everywhere
+	tokens    map[string]string // secret to what stands for it
 	matcher   *matcher
 	sets      map[setID]*setPlaces
 	tally     tally
@@ -72,7 +73,7 @@ func New(level Level, key []byte) *Redactor {
 		key = NewKey()
 	}
 	return &Redactor{level: level, key: key, addresses: newAddresses(key), names: newNames(key), finder: finder{known: map[string]bool{}},
-		secrets: map[string]string{}, matcher: newMatcher(nil), sets: map[setID]*setPlaces{}, tally: newTally()}
+		secrets: map[string]bool{}, tokens: map[string]string{}, matcher: newMatcher(nil), sets: map[setID]*setPlaces{}, tally: newTally()}
 }
 
 // Snapshot replaces what is in a recording, as [replay.Recorder] saves it. The

@@ -28,11 +28,14 @@ const (
 	ethertype
 )
 
+// registerBytes is the size of all registers, and so of the longest key.
+const registerBytes = 64
+
 // tracker follows a rule's expressions to see which of its bytes are addresses.
 type tracker struct {
 	family rules.Family
 	l3     rules.Family // the packet's, as far as it is known
-	cells  [64]cell
+	cells  [registerBytes]cell
 	sets   map[string]*setPlaces
 	places []place
 }

@@ -99,10 +99,12 @@ func (r *Redactor) apply(s string, edits []edit) string {
 
 // instead is what stands for a secret: the same for the same one.
 func (r *Redactor) instead(secret string) string {
-	if with, ok := r.secrets[secret]; ok {
-		return with
+	with, ok := r.tokens[secret]
+	if !ok {
+		with = "redacted-" + token(r.key, "secret", secret)
+		r.tokens[secret] = with
 	}
-	return "redacted-" + token(r.key, "secret", secret)
+	return with
 }
 
 // How long a secret must be to be looked for in other places.
@@ -136,7 +138,7 @@ func (r *Redactor) seeSecret(secret string) {
 	if len(secret) < leastSecret || len(secret) > mostSecret || r.names.plain[lowered(secret)] || harmless(secret) {
 		return
 	}
-	r.secrets[secret] = "redacted-" + token(r.key, "secret", secret)
+	r.secrets[secret] = true
 }
 
 // prepare makes the matcher of everything that was seen.
@@ -149,7 +151,7 @@ func (r *Redactor) prepare() {
 	slices.Sort(secrets)
 	for _, s := range secrets {
 		for _, form := range encodings(s) {
-			list = append(list, needle{text: lowered(form), with: r.secrets[s], why: elsewhere, name: len(s) < 8 || digitsOnly(s), strong: strong(s)})
+			list = append(list, needle{text: lowered(form), with: r.instead(s), why: elsewhere, name: len(s) < 8 || digitsOnly(s), strong: strong(s)})
 		}
 	}
 	if r.level == All {

@@ -120,9 +120,13 @@ func (p *permutation) apply(b bitString, n int) bitString {
 	out := b.first(n)
 	at := region{}
 	next := 0
+	var path bitString // the bits before depth
 	for depth := range n {
+		if depth > 0 && b.bit(depth-1) {
+			path[(depth-1)/8] |= 0x80 >> ((depth - 1) % 8)
+		}
 		for ; next < len(p.regions) && p.regions[next].depth <= depth; next++ {
-			if r := p.regions[next]; b.first(r.depth) == r.path {
+			if r := p.regions[next]; common(b, r.path) >= r.depth {
 				at = r
 			}
 		}
@@ -132,7 +136,7 @@ func (p *permutation) apply(b bitString, n int) bitString {
 			inner := depth - at.depth
 			swap = at.embeds.exchanged(node{b.after(at.depth).first(inner), inner})
 		case !at.same:
-			swap = p.exchanged(node{b.first(depth), depth})
+			swap = p.exchanged(node{path, depth})
 		}
 		if swap {
 			out[depth/8] ^= 0x80 >> (depth % 8)
