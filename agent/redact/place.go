@@ -135,7 +135,4 @@ func (r *Redactor) noteBytes(k kind, old, new []byte) {
 	a, _ := netip.AddrFromSlice(full(old))
 	b, _ := netip.AddrFromSlice(full(new))
 	r.tally.note(ofIP, a.String(), b.String())
-	if len(old) == size {
-		r.addresses.mapped[a] = b
-	}
 }

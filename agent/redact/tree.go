@@ -131,10 +131,10 @@ func (p *permutation) apply(b bitString, n int) bitString {
 			}
 		}
 		var swap bool
-		switch {
-		case at.embeds != nil && depth < at.depth+at.embeds.width:
-			inner := depth - at.depth
-			swap = at.embeds.exchanged(node{b.after(at.depth).first(inner), inner})
+		switch inner := depth - at.depth; {
+		case at.embeds != nil && inner < at.embeds.width:
+			old := b.after(at.depth)
+			swap = at.embeds.apply(old, inner+1).bit(inner) != old.bit(inner)
 		case !at.same:
 			swap = p.exchanged(node{path, depth})
 		}
