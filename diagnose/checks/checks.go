@@ -23,7 +23,7 @@ func connectChecks() []*diagnose.Check {
 		route, transform, ephemeral, firewallOut,
 		link, vpn, neighbour,
 		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit, conntrackTable, tracked, ipvs,
-		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere,
+		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere, firewallSaved,
 		remote,
 		backend, peers, protocol,
 	}

@@ -179,10 +179,11 @@ func inPorts(s string, port uint16) bool {
 
 // zoneFile is a zone or policy as it is saved (firewalld.zone(5)).
 type zoneFile struct {
-	path  string
-	line  int // of the element
-	ports []zonePort
-	rich  []richRule
+	path     string
+	line     int // of the element
+	ports    []zonePort
+	rich     []richRule
+	services []string // by name
 }
 
 type zonePort struct {
@@ -255,6 +256,8 @@ func (z *zoneFile) element(e xml.StartElement, line int, rule **richRule) {
 		*rule = &richRule{line: line, family: has["family"]}
 	case *rule == nil && name == "port":
 		z.ports = append(z.ports, zonePort{line, has["port"], has["protocol"]})
+	case *rule == nil && (name == "service" || name == "include"):
+		z.services = append(z.services, has["name"])
 	case *rule == nil:
 	case name == "source":
 		(*rule).source = has["address"]
