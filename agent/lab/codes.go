@@ -22,7 +22,6 @@ const (
 // unplayed are codes that the program can report and no scenario shows, with the
 // reason.
 var unplayed = map[string]string{
-	"firewall-bridge":     "played by diagnose/firewall's own tests: the lab has no bridge with br_netfilter yet",
 	"listener-too-open":   aPlans,
 	"port-declared-twice": aPlans,
 	"probe-rate-limited":  "the kernel's limit on ICMP errors is switched off in the lab, and its bucket can't be emptied at a known moment",

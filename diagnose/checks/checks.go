@@ -21,7 +21,7 @@ func connectChecks() []*diagnose.Check {
 	return []*diagnose.Check{
 		name, nameAfter, proxyEnv,
 		route, transform, ephemeral, firewallOut,
-		link, vpn, neighbour,
+		link, vpn, firewallBridge, neighbour,
 		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit, conntrackTable, tracked, ipvs,
 		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere, firewallSaved,
 		remote,

@@ -364,7 +364,7 @@ func shadowedBy(tracer *firewall.Tracer, t *firewall.Trace) *firewall.Rule {
 func firewallCode(f *diagnose.Flow, t *firewall.Trace) string {
 	d := t.DecidedBy
 	switch {
-	case d.Family == "bridge":
+	case d.Family == "bridge" || t.AcrossBridge():
 		return "firewall-bridge"
 	case d.Hook == rules.Output || d.Hook == rules.Postrouting || d.Hook == rules.Egress:
 		if t.Verdict == "reject" {

@@ -118,7 +118,7 @@ func opening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) (admissi
 	switch {
 	case d.Hook == rules.Ingress || d.Hook == rules.Egress:
 		return admission{}, false
-	case d.Backend == rules.NFT && (d.Handle != nil || d.Policy) && (d.Family == "ip" || d.Family == "ip6" || d.Family == "inet"):
+	case d.Backend == rules.NFT && (d.Handle != nil || d.Policy) && (d.Family == "ip" || d.Family == "ip6" || d.Family == "inet" || d.Family == "bridge"):
 		return nftOpening(f, t, place), true
 	case d.Backend != rules.NFT && (d.Number != nil || d.Policy) && (d.Family == "ip" || d.Family == "ip6"):
 		return iptablesOpening(f, t, place), true
@@ -144,7 +144,7 @@ func nftOpening(f *diagnose.Flow, t *firewall.Trace, place firewall.Place) admis
 		words = append(words, family, "saddr", e.far)
 	}
 	words = append(words, f.Network, e.side+"port", e.port)
-	if e.tracked {
+	if e.tracked && t.DecidedBy.Family != "bridge" {
 		words = append(words, "ct", "state", "established")
 	}
 	return nftAdmission(t, place, append(words, "accept"), e.words(f))

@@ -104,7 +104,7 @@ func resolutionStopped(p *diagnose.Pass, device string, hop, own netip.Addr, ask
 		c.Title = fmt.Sprintf("%s drops %s, so that the hardware address isn't found: %s (%s).", tool(d.Backend), what, strconv.Quote(d.Text), d.Where())
 	}
 	ownerOf(p, fw.Rules, c.Culprit, stoppedFlow(p.Flow, t))
-	c.Fixes = resolving(tracer, resolve, what)
+	c.Fixes = resolving(tracer, resolve)
 	if t == all.Answer && !asked && !found(p, hop) {
 		c.Doubt, c.Ceiling = "whether anybody has the address can't be seen from here", diagnose.Likely
 	}
@@ -124,7 +124,7 @@ func found(p *diagnose.Pass, a netip.Addr) bool {
 }
 
 // resolving proposes the rules that let the question and the answer pass.
-func resolving(tracer *firewall.Tracer, resolve func(*firewall.Tracer) firewall.Resolution, what string) []diagnose.Fix {
+func resolving(tracer *firewall.Tracer, resolve func(*firewall.Tracer) firewall.Resolution) []diagnose.Fix {
 	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "let neighbours be found", PredictedOutcome: diagnose.Connected}
 	for range mostBlockers {
 		all := resolve(tracer)
@@ -162,7 +162,7 @@ func admitMessage(tracer *firewall.Tracer, t *firewall.Trace, answer bool, resol
 		if err != nil {
 			return admission{}, nil, false
 		}
-		if again := resolve(with).Stopped(); again == nil || !again.SameEnd(t) {
+		if again := resolve(with).Stopped(); again == nil || !again.SameEnd(t) || again.Asked != t.Asked {
 			return one, with, true
 		}
 	}
@@ -178,9 +178,9 @@ func messageRule(t *firewall.Trace, place firewall.Place, answer bool) (admissio
 	}
 	switch {
 	case d.Hook == rules.Ingress || d.Hook == rules.Egress:
-	case d.Backend == rules.NFT && d.Family == "arp":
+	case d.Backend == rules.NFT && (d.Family == "arp" || d.Family == "bridge" && t.Asked.Proto == "arp"):
 		return nftAdmission(t, place, []string{"arp", "operation", operation, "accept"}, "ARP"), true
-	case d.Backend == rules.NFT && (d.Family == "ip6" || d.Family == "inet"):
+	case d.Backend == rules.NFT && (d.Family == "ip6" || d.Family == "inet" || d.Family == "bridge"):
 		return nftAdmission(t, place, []string{"icmpv6", "type", kind, "accept"}, "neighbour discovery"), true
 	case d.Backend != rules.NFT && d.Family == "ip6":
 		return iptablesAdmission(t, place, []string{"-p", "icmpv6", "-m", "icmp6", "--icmpv6-type", number, "-j", "ACCEPT"}, "neighbour discovery"), true

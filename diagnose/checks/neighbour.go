@@ -89,6 +89,9 @@ func runNeighbour(p *diagnose.Pass) error {
 		if n.State == "FAILED" && f.Attempt != nil && f.Observed.Outcome == diagnose.Timeout && f.Attempt.Elapsed < 2900*time.Millisecond {
 			c.Doubt, c.Ceiling = "the entry is older than the attempt, which something else may have stopped", diagnose.Likely
 		}
+		if doubt == "" && f.Firewall != nil && f.Firewall.Unknown != "" {
+			doubt = f.Firewall.Unknown
+		}
 		if doubt != "" {
 			c.Doubt, c.Ceiling = "a firewall rule may stop the question or the answer: "+doubt, diagnose.Likely
 		}

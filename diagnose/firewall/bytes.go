@@ -36,6 +36,17 @@ func (q parsed) packet() *eval.Packet {
 	return p
 }
 
+// link is the Ethernet header of what goes over a bridge, nil where an address in
+// it isn't known.
+func (p Packet) link(family rules.Family) []byte {
+	types := map[rules.Family]uint16{rules.IP: 0x0800, rules.IP6: 0x86dd, rules.ARP: 0x0806}
+	to, from := hardware(p.dstMAC), hardware(p.srcMAC)
+	if len(to) != hardwareLen || len(from) != hardwareLen {
+		return nil
+	}
+	return binary.BigEndian.AppendUint16(append(to, from...), types[family])
+}
+
 // transport is what follows the network header.
 func (q parsed) transport() []byte {
 	var b []byte

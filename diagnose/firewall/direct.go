@@ -20,6 +20,8 @@ func (q *parsed) direct(facts eval.Host) (unreachable string, err error) {
 		}
 	}
 	switch q.way {
+	case eval.Bridged:
+		return "", nil
 	case eval.In, eval.Forward:
 		q.arriving(facts)
 		return "", nil

@@ -152,6 +152,10 @@ func (f *facts) device(name string) (eval.Device, bool) {
 		if l.Kind != "veth" { // whose other end is no device below it
 			d.Parent = names[l.Parent]
 		}
+		if b := l.Bridge; b != nil {
+			d.Bridge = &eval.Bridge{CallIPTables: b.CallIPTables, CallIP6Tables: b.CallIP6Tables, CallARPTables: b.CallARPTables,
+				VLANFiltering: b.VLANFiltering, VLANProtocol: b.VLANProtocol}
+		}
 		for _, a := range addresses {
 			if a.Device == name {
 				d.Addresses = append(d.Addresses, a.Prefix)

@@ -27,6 +27,22 @@ func (t *Trace) Mapper() *Step {
 	return nil
 }
 
+// Set is the firewall as it would be with another value of a setting below
+// /proc/sys.
+func (t *Tracer) Set(key, value string) *Tracer {
+	facts, ask := t.facts, t.facts.Sysctl
+	facts.Sysctl = func(k string) (string, bool) {
+		if k == key {
+			return value, true
+		}
+		if ask == nil {
+			return "", false
+		}
+		return ask(k)
+	}
+	return &Tracer{set: t.set, machine: eval.Compile(t.set, facts), facts: facts, printer: t.printer, tool: t.tool}
+}
+
 // WithoutStep is the firewall as it would be without a step's rule.
 func (t *Tracer) WithoutStep(s *Step) *Tracer {
 	return t.changed(s.at.chain, func(c *rules.Chain) {

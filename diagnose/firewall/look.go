@@ -136,6 +136,8 @@ func answer(t *Trace) (back Packet, why string) {
 		back.State = "established"
 	}
 	switch eval.Way(p.Way) {
+	case eval.Bridged:
+		back = back.Across(t.Asked.IIF, End{t.Asked.outPort, t.Asked.dstMAC}, End{t.Asked.inPort, t.Asked.srcMAC})
 	case eval.Through:
 		back.Way = "local"
 	case eval.In:

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"github.com/portwhy/portwhy/rules"
@@ -30,35 +31,56 @@ func (r Resolution) Open() bool {
 // Ask is what becomes of the question that this host asks on a device for the
 // hardware address of hop, from its own address, and of the answer.
 func (t *Tracer) Ask(device string, own, hop netip.Addr) Resolution {
-	return Resolution{t.message(eval.Out, device, own, hop, own, false), t.message(eval.In, device, hop, own, own, true)}
+	there, back := Packet{Way: string(eval.Out), OIF: device}, Packet{Way: string(eval.In), IIF: device}
+	return Resolution{t.message(there, own, hop, own, false), t.message(back, hop, own, own, true)}
 }
 
 // Asked is the same where the neighbour asks for this host's own address.
 func (t *Tracer) Asked(device string, own, hop netip.Addr) Resolution {
-	return Resolution{t.message(eval.In, device, hop, own, own, false), t.message(eval.Out, device, own, hop, own, true)}
+	there, back := Packet{Way: string(eval.In), IIF: device}, Packet{Way: string(eval.Out), OIF: device}
+	return Resolution{t.message(there, hop, own, own, false), t.message(back, own, hop, own, true)}
+}
+
+// AskedAcross is the same for two hosts on ports of a bridge of this host.
+func (t *Tracer) AskedAcross(bridge string, from, to End, asker, hop netip.Addr) Resolution {
+	all := End{to.Port, groupOf(hop)}
+	there, back := Packet{}.Across(bridge, from, all), Packet{}.Across(bridge, to, from)
+	return Resolution{t.message(there, asker, hop, netip.Addr{}, false), t.message(back, hop, asker, netip.Addr{}, true)}
+}
+
+// groupOf is the hardware address to which the question for an address is sent:
+// to all, or to those whose address ends like it (RFC 2464, 7).
+func groupOf(a netip.Addr) string {
+	if a.Unmap().Is4() {
+		return "ff:ff:ff:ff:ff:ff"
+	}
+	b := a.As16()
+	return fmt.Sprintf("33:33:ff:%02x:%02x:%02x", b[13], b[14], b[15])
 }
 
 // message is a question for an address or the answer to it, from one end to the
-// other; own is this host's.
-func (t *Tracer) message(way eval.Way, device string, from, to, own netip.Addr, answer bool) *Trace {
+// other, on the way that asked has; own is this host's.
+func (t *Tracer) message(asked Packet, from, to, own netip.Addr, answer bool) *Trace {
 	from, to = from.WithZone("").Unmap(), to.WithZone("").Unmap()
-	q := parsed{way: way, src: endpoint{addr: from}, dst: endpoint{addr: to}, protocol: protocolICMP6}
-	asked := Packet{Proto: "icmpv6", Way: string(way)}
-	if way == eval.In {
-		q.iif, asked.IIF = device, device
-	} else {
-		q.oif, asked.OIF = device, device
+	q := parsed{way: eval.Way(asked.Way), iif: asked.IIF, oif: asked.OIF, src: endpoint{addr: from}, dst: endpoint{addr: to}, protocol: protocolICMP6}
+	asked.Proto = "icmpv6"
+	device := asked.IIF + asked.OIF
+	if asked.bridged {
+		device = asked.IIF
 	}
-	mac := t.hardwareAddress(device)
-	if from != own.WithZone("").Unmap() {
-		mac = nil
+	var mine, sender []byte // hardware addresses that are known
+	if own.IsValid() {
+		mine = t.hardwareAddress(device)
+	}
+	if from == own.WithZone("").Unmap() {
+		sender = mine
 	}
 	var p *eval.Packet
 	if to.Is4() {
 		asked.Proto = "arp"
-		p = arp(from, to, mac, t.hardwareAddress(device), answer)
+		p = arp(from, to, sender, mine, answer)
 	} else {
-		p = discovery(&q, from, to, mac, answer)
+		p = discovery(&q, from, to, sender, answer)
 	}
 	asked.Src, asked.Dst = q.src.addr.String(), q.dst.addr.String()
 	return t.run(t.document(asked), p, q, nil)

@@ -26,7 +26,28 @@ type Packet struct {
 	Mark  Number `json:"mark,omitempty"`
 	UID   Number `json:"uid,omitempty"`
 	Flags string `json:"flags,omitempty"` // TCP flags, as in syn,ack
+
+	// The ports of a bridge by which it comes and leaves; bridged: it doesn't leave
+	// the bridge.
+	inPort, outPort string
+	bridged         bool
+	// Hardware addresses of both ends; empty where they are not known.
+	srcMAC, dstMAC string
 }
+
+// End is one of two hosts on a bridge: the bridge's port for it and the host's
+// hardware address, as aa:bb:cc:dd:ee:ff.
+type End struct{ Port, MAC string }
+
+// Across is a packet that a bridge takes from one of its ports to another.
+func (p Packet) Across(bridge string, from, to End) Packet {
+	p.Way, p.IIF, p.OIF, p.inPort, p.outPort, p.bridged = string(eval.Bridged), bridge, bridge, from.Port, to.Port, true
+	p.srcMAC, p.dstMAC = from.MAC, to.MAC
+	return p
+}
+
+// AcrossBridge reports whether the packet goes between two ports of a bridge.
+func (t *Trace) AcrossBridge() bool { return t.Asked.bridged }
 
 // Number is an unsigned 32-bit number, written as nft and iptables do: 10 or
 // 0xa. Empty is none.
@@ -158,7 +179,9 @@ func (p Packet) parse() (q parsed, err error) {
 	if q.state, ok = stateNamed(strings.ToLower(p.State)); !ok {
 		return q, fmt.Errorf("state %q: it is new, established, related, invalid or untracked", cut(p.State))
 	}
-	if q.way, ok = ways[strings.ToLower(p.Way)]; !ok {
+	if q.way, ok = ways[strings.ToLower(p.Way)]; p.bridged {
+		q.way = eval.Bridged
+	} else if !ok {
 		return q, fmt.Errorf("way %q: it is in, out, forward or local", cut(p.Way))
 	}
 	if q.mark, err = p.Mark.value("mark"); err != nil {

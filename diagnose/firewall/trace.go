@@ -173,7 +173,8 @@ func (t *Tracer) run(doc *Trace, p *eval.Packet, q parsed, first *eval.Packet) *
 		p.In = ""
 	}
 	p.InIndex, p.OutIndex = t.index(p.In), t.index(p.Out)
-	p.First = first
+	p.InPort, p.OutPort, p.First = doc.Asked.inPort, doc.Asked.outPort, first
+	p.Link = doc.Asked.link(p.Family)
 	doc.came, doc.answers = p, first != nil
 	t.fill(doc, t.machine.Trace(q.way, p), q)
 	return doc

@@ -41,8 +41,17 @@ type Link struct {
 	Isolated  bool // bridge port
 	Hairpin   bool // bridge port: it sends out what came in by it
 	PortState string
+	Bridge    *Bridge // of a bridge
 	RxDropped uint64
 	TxDropped uint64
+}
+
+// Bridge is how a bridge is set: whether it hands what it carries to rules of
+// iptables, beside the settings of net.bridge, and what it makes of VLANs.
+type Bridge struct {
+	CallIPTables, CallIP6Tables, CallARPTables bool
+	VLANFiltering                              bool
+	VLANProtocol                               uint16 // 0x8100 or 0x88a8
 }
 
 // Address is an address of this host.

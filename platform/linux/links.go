@@ -4,6 +4,7 @@ package linux
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"strconv"
@@ -170,6 +171,10 @@ func (m *linkMessage) info(r *reader, b []byte) {
 		switch kind {
 		case unix.IFLA_INFO_KIND:
 			m.Kind = r.text(v)
+		case unix.IFLA_INFO_DATA:
+			if m.Kind == "bridge" {
+				m.Bridge = bridgeInfo(r, v)
+			}
 		case unix.IFLA_INFO_SLAVE_KIND:
 			slave = r.text(v)
 		case unix.IFLA_INFO_SLAVE_DATA:
@@ -188,6 +193,28 @@ func (m *linkMessage) info(r *reader, b []byte) {
 			}
 		}
 	}
+}
+
+// bridgeInfo reads IFLA_INFO_DATA of a bridge.
+func bridgeInfo(r *reader, b []byte) *host.Bridge {
+	info := &host.Bridge{}
+	for kind, v := range r.attributes(b) {
+		switch kind {
+		case unix.IFLA_BR_NF_CALL_IPTABLES:
+			info.CallIPTables = r.u8("IFLA_BR_NF_CALL_IPTABLES", v) != 0
+		case unix.IFLA_BR_NF_CALL_IP6TABLES:
+			info.CallIP6Tables = r.u8("IFLA_BR_NF_CALL_IP6TABLES", v) != 0
+		case unix.IFLA_BR_NF_CALL_ARPTABLES:
+			info.CallARPTables = r.u8("IFLA_BR_NF_CALL_ARPTABLES", v) != 0
+		case unix.IFLA_BR_VLAN_FILTERING:
+			info.VLANFiltering = r.u8("IFLA_BR_VLAN_FILTERING", v) != 0
+		case unix.IFLA_BR_VLAN_PROTOCOL:
+			if len(v) == 2 {
+				info.VLANProtocol = binary.BigEndian.Uint16(v)
+			}
+		}
+	}
+	return info
 }
 
 // portState names a bridge port's state as bridge(8) does; if_bridge.h.

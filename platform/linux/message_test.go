@@ -84,6 +84,8 @@ func TestMalformedMessages(t *testing.T) {
 			nested(unix.IFLA_INFO_SLAVE_DATA, nla{iflaBrportState, nil})))},
 		{"port isolation", "link", nlmsg(link, nested(unix.IFLA_LINKINFO, nla{unix.IFLA_INFO_SLAVE_KIND, []byte("bridge")},
 			nested(unix.IFLA_INFO_SLAVE_DATA, nla{iflaBrportIsolated, nil})))},
+		{"a bridge's setting", "link", nlmsg(link, nested(unix.IFLA_LINKINFO, nla{unix.IFLA_INFO_KIND, []byte("bridge")},
+			nested(unix.IFLA_INFO_DATA, nla{unix.IFLA_BR_VLAN_FILTERING, nil})))},
 		{"XDP", "link", nlmsg(link, nested(unix.IFLA_XDP, nla{unix.IFLA_XDP_ATTACHED, nil}))},
 		{"XDP program", "link", nlmsg(link, nested(unix.IFLA_XDP, nla{unix.IFLA_XDP_SKB_PROG_ID, []byte{1}}))},
 		{"number", "nsid", nlmsg(make([]byte, 4), nla{unix.NETNSA_NSID, []byte{1}})},

@@ -99,8 +99,8 @@ func TestLinks(t *testing.T) {
 	if l := byName["v0"]; l.Master != byName["br0"].Index || !l.Isolated || !l.Hairpin || l.PortState == "" || l.Parent != byName["v1"].Index || l.PeerNetNS != 0 {
 		t.Errorf("v0: %+v, want an isolated hairpin port of br0, peer v1", l)
 	}
-	if l := byName["br0"]; l.Kind != "bridge" || l.PortState != "" {
-		t.Errorf("br0: %+v", l)
+	if l := byName["br0"]; l.Kind != "bridge" || l.PortState != "" || l.Bridge == nil || l.Bridge.CallIPTables {
+		t.Errorf("br0: %+v, %+v", l, l.Bridge)
 	}
 }
 
