@@ -203,6 +203,17 @@ func (p *Pass) Trace(format string, args ...any) {
 	p.result.Trace = append(p.result.Trace, fmt.Sprintf(format, args...))
 }
 
+// Shared is what make makes, made once for the whole diagnosis under a name: what
+// several checks need and is dear to make.
+func (p *Pass) Shared(name string, make func() any) any {
+	have, ok := p.run.shared[name]
+	if !ok {
+		have = make()
+		p.run.shared[name] = have
+	}
+	return have
+}
+
 // Waited is how long a probe waits for the other side.
 func (p *Pass) Waited() time.Duration { return p.run.options.Timeout }
 

@@ -66,7 +66,7 @@ func Run(ctx context.Context, h host.Host, t Target, checks []*Check, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("reading what this host is: %w", err)
 	}
-	r := &run{ctx: ctx, host: h, target: t, options: o, info: info}
+	r := &run{ctx: ctx, host: remember(ctx, h), target: t, options: o, info: info, shared: map[string]any{}}
 	for i, c := range checks {
 		if c.For == o.Question {
 			r.checks = append(r.checks, orderedCheck{i, c})
@@ -105,6 +105,7 @@ type run struct {
 	limits     []host.Limit
 	free       []uint16
 	server     *Culprit
+	shared     map[string]any // of Pass.Shared
 }
 
 func (r *run) find(f Finding) {

@@ -63,11 +63,12 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 		p.Unknown(host.Limit{What: "what the firewall does", Why: "the packet's source is not known", Needs: "a route"})
 		return nil
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	tracer := tracerOf(p, fw.Rules)
+	look, err := lookOf(p, tracer, packet)
 	if f.Blocked() {
 		tracer = tracer.Loose()
+		look, err = tracer.LookFrom(packet, clientPorts(p))
 	}
-	look, err := tracer.LookFrom(packet, clientPorts(p))
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,26 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	}
 	blockers(p, fw.Rules, tracer, look)
 	return nil
+}
+
+// tracerOf asks this host's rules about packets.
+func tracerOf(p *diagnose.Pass, set *rules.Ruleset) *firewall.Tracer {
+	return p.Shared("tracer", func() any {
+		return firewall.NewTracer(set, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	}).(*firewall.Tracer)
+}
+
+// lookOf takes the first packet of a flow through this host's rules.
+func lookOf(p *diagnose.Pass, tracer *firewall.Tracer, packet firewall.Packet) (*firewall.Look, error) {
+	type answer struct {
+		look *firewall.Look
+		err  error
+	}
+	a := p.Shared(fmt.Sprint("look ", packet), func() any {
+		look, err := tracer.LookFrom(packet, clientPorts(p))
+		return answer{look, err}
+	}).(answer)
+	return a.look, a.err
 }
 
 // blockedBefore reports whether the flow ends before the rules, but for what leaves

@@ -106,7 +106,7 @@ func compare(p *diagnose.Pass, stopped *diagnose.Cause) error {
 	if err != nil {
 		return err
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	tracer := tracerOf(p, fw.Rules)
 	for _, w := range ways {
 		if lookup(socks, w.to, w.device) == nil {
 			continue
@@ -117,7 +117,7 @@ func compare(p *diagnose.Pass, stopped *diagnose.Cause) error {
 		} else {
 			packet.UID = firewall.Number(strconv.FormatUint(uint64(p.Info.UID), 10))
 		}
-		look, err := tracer.LookFrom(packet, clientPorts(p))
+		look, err := lookOf(p, tracer, packet)
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func resolutionStopped(p *diagnose.Pass, device string, hop, own netip.Addr, ask
 	case len(fw.Rules.Tables) == 0:
 		return nil, "", nil
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	tracer := tracerOf(p, fw.Rules)
 	resolve := func(t *firewall.Tracer) firewall.Resolution {
 		if asked {
 			return t.Asked(device, own, hop)

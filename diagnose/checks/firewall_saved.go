@@ -58,8 +58,8 @@ func runFirewallSaved(p *diagnose.Pass) error {
 		}
 	}
 	if len(fw.Rules.Tables) > 0 {
-		tracer := firewall.NewTracer(fw.Rules, known, facts.Printer, "")
-		look, err := tracer.LookFrom(packet, clientPorts(p))
+		tracer := tracerOf(p, fw.Rules)
+		look, err := lookOf(p, tracer, packet)
 		if err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func notForLocal(p *diagnose.Pass) *diagnose.Cause {
 	}
 	// Some neighbour of this host asks.
 	neighbour := neighbourOf(own)
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+	tracer := tracerOf(p, fw.Rules)
 	look, err := tracer.LookFrom(firewall.Packet{Proto: f.Network, Src: neighbour.String(), Dst: netip.AddrPortFrom(own.Addr(), f.Port()).String(), IIF: device, Way: "in"}, clientPorts(p))
 	if err != nil {
 		return nil

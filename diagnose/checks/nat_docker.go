@@ -171,7 +171,7 @@ func askedOutside(p *diagnose.Pass) *firewall.Look {
 		if neighbour == own {
 			neighbour = neighbour.Next()
 		}
-		tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+		tracer := tracerOf(p, fw.Rules)
 		look, err := tracer.LookFrom(firewall.Packet{Proto: p.Flow.Network, Src: neighbour.String(), Dst: netip.AddrPortFrom(own, p.Flow.Port()).String(), IIF: a.Device, Way: "in"}, clientPorts(p))
 		if err != nil {
 			return nil

@@ -115,8 +115,8 @@ func lookAgain(p *diagnose.Pass) (*firewall.Tracer, *firewall.Look) {
 	if err != nil || len(fw.Limits) > 0 || !ok {
 		return nil, nil
 	}
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
-	look, err := tracer.LookFrom(packet, clientPorts(p))
+	tracer := tracerOf(p, fw.Rules)
+	look, err := lookOf(p, tracer, packet)
 	if err != nil {
 		return nil, nil
 	}

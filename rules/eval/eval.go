@@ -95,11 +95,13 @@ type Machine struct {
 	tables map[*rules.Table]*index
 	duties map[rules.Family]duties
 	ipsets *ipset.Sets // nil until a rule asks for one
+	heads  map[headKey][]int32
+	kept   int // places in heads
 }
 
 // Compile prepares a ruleset.
 func Compile(set *rules.Ruleset, host Host) *Machine {
-	m := &Machine{set: set, host: host, hooks: map[place][]entry{}, tables: map[*rules.Table]*index{}, duties: dutiesOf(set)}
+	m := &Machine{set: set, host: host, hooks: map[place][]entry{}, tables: map[*rules.Table]*index{}, duties: dutiesOf(set), heads: map[headKey][]int32{}}
 	for _, t := range set.Tables {
 		m.tables[t] = newIndex(t)
 	}

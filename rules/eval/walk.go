@@ -92,13 +92,15 @@ func (w *walk) base(e entry) bool {
 	w.registers, w.unknown = [64]byte{}, 0
 	var stack [depthMax]caller
 	depth := 0
+	onward := w.skimming(0)
 	for i := 0; ; {
-		if i >= len(w.chain.Rules) {
+		if i = onward.next(i, len(w.chain.Rules)); i >= len(w.chain.Rules) {
 			if depth == 0 {
 				break
 			}
 			depth--
 			w.chain, i = stack[depth].chain, stack[depth].next
+			onward = w.skimming(i)
 			continue
 		}
 		if w.ran++; w.ran > stepsMax {
@@ -106,7 +108,11 @@ func (w *walk) base(e entry) bool {
 		}
 		w.rule = w.chain.Rules[i]
 		i++
-		switch w.one() {
+		verdict := w.one()
+		if w.changed {
+			onward = w.skimming(i) // the packet may have other addresses now
+		}
+		switch verdict {
 		case rules.Continue, rules.Break:
 		case rules.Return:
 			w.step("return")
@@ -122,12 +128,14 @@ func (w *walk) base(e entry) bool {
 			if w.chain = w.index.chains[w.next]; w.chain == nil {
 				return w.giveUp("immediate", "chain "+w.next+" is not in the ruleset")
 			}
+			onward = w.skimming(0)
 		case rules.Goto:
 			w.step("goto")
 			i = 0
 			if w.chain = w.index.chains[w.next]; w.chain == nil {
 				return w.giveUp("immediate", "chain "+w.next+" is not in the ruleset")
 			}
+			onward = w.skimming(0)
 		case rules.Accept:
 			effect := "accept"
 			if w.mapped {
