@@ -74,8 +74,9 @@ type Flow struct {
 	probeErr error
 	index    int
 	bind     bool
-	led      bool // connected, and NAT may have led it to another listener
-	unread   bool // predicted to work, but for a firewall that was not read
+	server   *Culprit // who has Listener
+	led      bool     // connected, and NAT may have led it to another listener
+	unread   bool     // predicted to work, but for a firewall that was not read
 }
 
 // Filtered is what the firewall's rules make of a flow.
@@ -217,11 +218,15 @@ func (p *Pass) Shared(name string, make func() any) any {
 // Waited is how long a probe waits for the other side.
 func (p *Pass) Waited() time.Duration { return p.run.options.Timeout }
 
+// ServerName is the name that was asked for in TLS and HTTP.
+func (p *Pass) ServerName() string { return p.run.serverName() }
+
 // OfferPorts hands out ports that are free to use instead.
 func (p *Pass) OfferPorts(ports []uint16) { p.run.free = ports }
 
 // Serve names who answers, for a healthy report.
 func (p *Pass) Serve(c *Culprit) {
+	p.Flow.server = c
 	if p.run.server == nil {
 		p.run.server = c
 	}

@@ -12,6 +12,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,12 @@ type Options struct {
 	FromDevice string
 	// FromPort asks for the flow from this port of the far end; 0: from any.
 	FromPort uint16
-	Version  string
+	// ServerName is the name to ask for in TLS and HTTP; empty: the target's own.
+	ServerName string
+	// Crowded tells afterwards whether others probed beside this one: what the
+	// kernel counted meanwhile may then be theirs, and proves nothing. Nil: nobody did.
+	Crowded func() bool
+	Version string
 }
 
 const (
@@ -76,6 +82,7 @@ func Run(ctx context.Context, h host.Host, t Target, checks []*Check, o Options)
 	r.phase(Predict)
 	if !o.NoProbe && !o.From.IsValid() {
 		r.probe()
+		r.discount()
 		r.disown()
 	}
 	r.phase(Explain)
@@ -98,6 +105,7 @@ type run struct {
 	target     Target
 	options    Options
 	info       host.Info
+	discounted bool // what the kernel counted is not looked at
 	resolution host.Resolution
 	checks     []orderedCheck
 	flows      []*Flow
@@ -274,12 +282,24 @@ func (r *run) probe() {
 	}
 }
 
+// discount forgets what the kernel counted while others probed, too.
+func (r *run) discount() {
+	if r.options.Crowded == nil || !r.options.Crowded() {
+		return
+	}
+	for _, f := range r.flows {
+		if f.Attempt != nil && len(f.Attempt.Moved) > 0 {
+			f.Attempt.Moved, r.discounted = nil, true
+		}
+	}
+}
+
 func (r *run) connect(f *Flow) {
 	t := r.target
 	ctx, cancel := context.WithTimeout(r.ctx, r.options.Timeout+3*time.Second)
 	defer cancel()
 	a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: r.options.Timeout,
-		Payload: r.options.Payload, Watch: f.Watch, Impatient: f.Impatient || len(f.causes) > 0, Speak: t.Scheme, Name: t.Host, URLPath: t.URLPath})
+		Payload: r.options.Payload, Watch: f.Watch, Impatient: f.Impatient || len(f.causes) > 0, Speak: t.Scheme, Name: r.serverName(), URLPath: t.URLPath})
 	if err != nil {
 		f.probeErr = err
 		return
@@ -301,11 +321,16 @@ func (r *run) connect(f *Flow) {
 	}
 	if k := a.Talk; k != nil {
 		f.Observed.Speaks, f.Observed.Banner = k.Heard, k.Banner
+		if c := k.TLS; c != nil && !c.NotAfter.IsZero() {
+			f.Observed.TLS = &Certificate{c.Version, c.Subject, c.Issuer, orEmpty(c.Names), c.NotBefore, c.NotAfter, c.Problem}
+		}
 	}
 	if a.Local.IsValid() && !f.Source.IsValid() {
 		f.Source = a.Local.Addr()
 	}
 }
+
+func (r *run) serverName() string { return cmp.Or(r.options.ServerName, r.target.Host) }
 
 // recognise asks what a listener that said nothing to one protocol speaks: many
 // hang up on a wrong one, or wait, without a word. Empty: still not known.
@@ -314,7 +339,7 @@ func (r *run) recognise(ctx context.Context, f *Flow, asked string) string {
 		if other == asked || other == "tls" && asked == "https" {
 			continue
 		}
-		a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: min(time.Second, r.options.Timeout), Speak: other, Name: r.target.Host})
+		a, err := r.host.Connect(ctx, host.ConnectQuery{Network: f.Network, Address: f.Destination, Path: f.Path, Timeout: min(time.Second, r.options.Timeout), Speak: other, Name: r.serverName()})
 		if err == nil && a.Talk != nil && a.Talk.Heard == other {
 			return other
 		}

@@ -48,6 +48,9 @@ func (r *run) judge() *Report {
 		}
 	}
 	r.conclude(rep, good)
+	if r.discounted && !good && (rep.RootCause == nil || rep.RootCause.Confidence != Proven) {
+		r.limit(host.Limit{What: "what the kernel counted during the attempt", Why: "others were made beside it", Needs: "asking for this target alone"})
+	}
 	r.rights()
 	rep.FreePorts = r.free
 	rep.Findings = orEmpty(r.findings)
@@ -403,6 +406,15 @@ func (f *Flow) report() FlowReport {
 		Predicted: f.predicted(), Checks: orEmpty(f.results)}
 	if f.Destination.IsValid() {
 		fr.Destination, fr.Port = f.Addr().String(), f.Port()
+	}
+	if s := f.Listener; s != nil && !f.bind {
+		fr.Listener = &ListenerReport{Address: s.Local.String(), Inode: s.Inode, Server: f.server}
+		if s.Network == "tcp" {
+			fr.Listener.Queue, fr.Listener.Backlog = s.Queue, s.Backlog
+		}
+		if s.Network == "unix" {
+			fr.Listener.Address = s.Path
+		}
 	}
 	if f.Source.IsValid() {
 		fr.Source = f.Source.String()

@@ -71,6 +71,19 @@ type FlowReport struct {
 	Observed    *Observed     `json:"observed"` // null: not tried
 	Predicted   Predicted     `json:"predicted"`
 	Checks      []CheckResult `json:"checks"`
+	// Listener is the socket of this host that gets the connection, if there is one.
+	Listener *ListenerReport `json:"listener,omitempty"`
+}
+
+// ListenerReport is a listening socket, and who holds it.
+type ListenerReport struct {
+	Address string `json:"address"`
+	Inode   uint64 `json:"inode"`
+	// Queue and Backlog are the connections that wait for accept and the most
+	// that may; of a socket that has no such queue both are 0.
+	Queue   uint32   `json:"queue"`
+	Backlog uint32   `json:"backlog"`
+	Server  *Culprit `json:"server"`
 }
 
 // Observed is what the probe saw.
@@ -84,6 +97,21 @@ type Observed struct {
 	// Speaks is the protocol that was recognised, Banner its first words.
 	Speaks string `json:"speaks,omitempty"`
 	Banner string `json:"banner,omitempty"`
+	// TLS is what a handshake showed.
+	TLS *Certificate `json:"tls,omitempty"`
+}
+
+// Certificate is a server's certificate, as its handshake showed it.
+type Certificate struct {
+	Version   string    `json:"version"` // of TLS
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	Names     []string  `json:"names"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	// Problem is empty if it is good for the name: expired, not-yet-valid,
+	// wrong-name, unknown-issuer or invalid.
+	Problem string `json:"problem"`
 }
 
 // ICMP is an ICMP error that ended the attempt.

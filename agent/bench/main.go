@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&o.large.connections, "connections", 25000, "connections of further processes, 1,000 of each")
 	flag.IntVar(&o.pairs, "pairs", 7, "runs of each pair")
 	flag.BoolVar(&o.inside, "inside", false, "measure the adapter within this process instead")
-	flag.StringVar(&o.only, "only", "", "measure only this: host or firewall")
+	flag.StringVar(&o.only, "only", "", "measure only this: host, firewall or checks")
 	flag.BoolVar(&o.child, "child", false, "be a child that this program starts")
 	flag.Parse()
 	met, err := false, error(nil)
@@ -77,8 +77,14 @@ func run(ctx context.Context, o options) (met bool, err error) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer out.Flush()
 	met = true
+	if !o.inside && (o.only == "" || o.only == "checks") {
+		if met, err = runChecks(out, o); err != nil || o.only != "" {
+			return met, err
+		}
+	}
 	if !o.inside && o.only != "host" {
-		if met, err = runFirewall(out, o); err != nil || o.only != "" {
+		ok, err := runFirewall(out, o)
+		if met = met && ok; err != nil || o.only != "" {
 			return met, err
 		}
 	}

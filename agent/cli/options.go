@@ -43,7 +43,7 @@ type session struct {
 
 func (s *session) addOptions(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVarP(&s.output, "output", "o", "text", "text, json, yaml, markdown, html or nagios; not every one everywhere")
+	f.StringVarP(&s.output, "output", "o", "text", "text, json, yaml, markdown, html, nagios and others; not every one everywhere")
 	f.StringVar(&s.netns, "netns", "", "look from within the network namespace `NAME|PID|PATH`")
 	f.StringVar(&s.snapshot, "snapshot", "", "take facts from the recording `FILE` (- is stdin) instead of this host")
 	f.StringArrayVar(&s.rulesFiles, "rules", nil, "take the firewall's rules from the saved `FILE` (- is stdin) instead of this host; may be given several times")

@@ -64,6 +64,7 @@ func (s *session) rules(cmd *cobra.Command) error {
 		s.status = int(diagnose.StatusUnknown)
 	}
 	if s.output != "text" {
+		page.Seal(fw.Rules)
 		return s.document(page)
 	}
 	return s.print(render.Firewall(page, render.TextOptions{Width: s.width(), Color: s.colored()}))

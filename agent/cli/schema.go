@@ -10,6 +10,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/spf13/cobra"
 
+	"github.com/portwhy/portwhy/agent/check"
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -19,7 +20,8 @@ import (
 	"github.com/portwhy/portwhy/platform/replay"
 )
 
-// documents are the kinds of JSON that portwhy writes.
+// documents are the kinds of JSON that portwhy writes, and the files that it
+// reads; those have no type, for their reader says what is in them.
 var documents = []struct {
 	name, schema, about string
 	typ                 reflect.Type
@@ -34,6 +36,9 @@ var documents = []struct {
 	{"plan-check", plan.CheckSchema, "what in a plan clashes: portwhy plan check", reflect.TypeFor[plan.Checked]()},
 	{"plan-verify", plan.VerifySchema, "what became of a plan's connections: portwhy plan verify", reflect.TypeFor[plan.Verified]()},
 	{"plan-next", NextSchema, "ports that are free: portwhy plan next", reflect.TypeFor[Next]()},
+	{"check", check.Schema, "what held and what didn't: portwhy check", reflect.TypeFor[check.Results]()},
+	{"checks", check.FileSchema, "a file for portwhy check -f", nil},
+	{"check-result", check.LineSchema, "one line of portwhy check -o ndjson", reflect.TypeFor[check.Line]()},
 	{"snapshot", replay.Schema, "a recorded host: portwhy snapshot", reflect.TypeFor[recording]()},
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
 	{"version", VersionSchema, "which portwhy this is: portwhy version", reflect.TypeFor[Build]()},
@@ -69,19 +74,23 @@ func newSchema(s *session) *cobra.Command {
 			if len(args) == 0 {
 				var list strings.Builder
 				for _, d := range documents {
-					fmt.Fprintf(&list, "%-11s %-22s %s\n", d.name, d.schema, d.about)
+					fmt.Fprintf(&list, "%-13s %-24s %s\n", d.name, d.schema, d.about)
 				}
 				return s.print([]byte(list.String()))
 			}
 			for _, d := range documents {
 				// The name in a document's own schema field is understood, too.
-				if d.name == args[0] || d.schema == args[0] {
-					schema, err := schemaOf(d.typ, d.schema)
-					if err != nil {
-						return err
-					}
-					return s.document(schema)
+				if d.name != args[0] && d.schema != args[0] {
+					continue
 				}
+				if d.typ == nil {
+					return s.document(headed(check.FileJSONSchema(), d.schema))
+				}
+				schema, err := schemaOf(d.typ, d.schema)
+				if err != nil {
+					return err
+				}
+				return s.document(schema)
 			}
 			return usage("schema %q: there are %s", render.Cut(args[0], 40), strings.Join(names, ", "))
 		},
@@ -111,12 +120,17 @@ func schemaOf(t reflect.Type, name string) (*jsonschema.Schema, error) {
 		return nil, fmt.Errorf("describing %s: %w", name, err)
 	}
 	open(s)
+	var is any = name
+	s.Properties["schema"].Const = &is
+	return headed(s, name), nil
+}
+
+// headed gives a schema its name.
+func headed(s *jsonschema.Schema, name string) *jsonschema.Schema {
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
 	s.ID = "https://github.com/portwhy/portwhy/schema/" + name
 	s.Title = name
-	var is any = name
-	s.Properties["schema"].Const = &is
-	return s, nil
+	return s
 }
 
 // open allows fields that a later version adds, and says that lists are always

@@ -41,6 +41,14 @@ func mayWrite(path string, force bool) error {
 // content is written beside it under a new name and then linked or renamed,
 // neither of which follows a link in the last part of path.
 func writePrivate(path string, content []byte, force bool) error {
+	return writeAs(path, content, force, private)
+}
+
+// private is the mode of a file that only its owner may read.
+const private fs.FileMode = 0o600
+
+// writeAs is [writePrivate] with another mode.
+func writeAs(path string, content []byte, force bool, mode fs.FileMode) error {
 	if err := mayWrite(path, force); err != nil {
 		return err
 	}
@@ -52,6 +60,9 @@ func writePrivate(path string, content []byte, force bool) error {
 	temporary := f.Name()
 	defer os.Remove(temporary)
 	_, err = f.Write(content)
+	if err == nil && mode != private {
+		err = f.Chmod(mode)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -70,14 +81,14 @@ func writePrivate(path string, content []byte, force bool) error {
 	}
 	if err != nil {
 		// A file system without hard links.
-		return writeNew(path, content)
+		return writeNew(path, content, mode)
 	}
 	return nil
 }
 
 // writeNew writes a file that must not be there yet.
-func writeNew(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func writeNew(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return reason(err)
 	}

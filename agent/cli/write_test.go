@@ -52,7 +52,7 @@ func TestWritePrivate(t *testing.T) {
 		t.Errorf("written through a link: %q", b)
 	}
 	// Without hard links there is still no way over an existing file.
-	if err := writeNew(path, []byte("x")); !errors.Is(err, fs.ErrExist) {
+	if err := writeNew(path, []byte("x"), private); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("without links: %v", err)
 	}
 	entries, err := os.ReadDir(dir)

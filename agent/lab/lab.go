@@ -33,7 +33,7 @@ type Host struct {
 // Step is one line of a scenario; Verb says which of the other fields count.
 type Step struct {
 	Line int
-	Verb string // link run start wait symptom ask
+	Verb string // link run start wait symptom ask check
 	Host string
 	// Name of a started process; $NAME is its pid.
 	Name    string
@@ -42,6 +42,7 @@ type Step struct {
 	Link    *Link
 	Symptom *Symptom
 	Ask     *Ask
+	Checks  *Checks
 }
 
 // Options of a command, written name=value before it.

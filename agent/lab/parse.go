@@ -59,8 +59,9 @@ func Parse(group, slug, text string) (*Scenario, error) {
 type parser struct {
 	s    *Scenario
 	line int
-	ask  *Ask // the one that indented lines belong to
-	body bool // the comment at the top is over
+	// expect is who reads the indented lines.
+	expect func(words []string) error
+	body   bool // the comment at the top is over
 }
 
 func (p *parser) complete() error {
@@ -69,13 +70,17 @@ func (p *parser) complete() error {
 		return errors.New("no title: the first line says what the scenario shows")
 	case len(p.s.Hosts) == 0 && p.s.Recorded == "":
 		return errors.New("no host")
-	case !slices.ContainsFunc(p.s.Steps, func(s Step) bool { return s.Verb == "ask" }):
+	case !slices.ContainsFunc(p.s.Steps, func(s Step) bool { return s.Verb == "ask" || s.Verb == "check" }):
 		return errors.New("nothing is asked")
 	}
 	for _, s := range p.s.Steps {
 		if s.Ask != nil && s.Ask.Status == "" && s.Ask.Exit < 0 {
 			p.line = s.Line
 			return errors.New("the question expects no status")
+		}
+		if s.Checks != nil && len(s.Checks.Results) == 0 {
+			p.line = s.Line
+			return errors.New("no check is expected to say anything")
 		}
 	}
 	return nil
@@ -100,12 +105,12 @@ func (p *parser) directive(line string) error {
 	}
 	p.body = true
 	if indented {
-		if p.ask == nil {
+		if p.expect == nil {
 			return errors.New("an indented line belongs to a question, and there is none above")
 		}
-		return p.ask.expect(words)
+		return p.expect(words)
 	}
-	p.ask = nil
+	p.expect = nil
 	verb, args := words[0], words[1:]
 	switch verb {
 	case "needs":
@@ -121,7 +126,7 @@ func (p *parser) directive(line string) error {
 		return p.host(args)
 	case "link":
 		return p.link(args)
-	case "run", "start", "wait", "symptom", "ask":
+	case "run", "start", "wait", "symptom", "ask", "check":
 		return p.step(verb, args)
 	}
 	return fmt.Errorf("unknown directive %q", verb)
@@ -203,7 +208,10 @@ func (p *parser) step(verb string, args []string) error {
 		s.Symptom, args = sym, args[1:]
 	case "ask":
 		s.Ask = &Ask{Exit: -1}
-		p.ask = s.Ask
+		p.expect = s.Ask.expect
+	case "check":
+		s.Checks = &Checks{Exit: -1}
+		p.expect = s.Checks.expect
 	}
 	for len(args) > 0 {
 		m := optionRE.FindStringSubmatch(args[0])

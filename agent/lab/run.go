@@ -129,6 +129,8 @@ func (r *run) step(ctx context.Context, s Step, wrong *[]string) error {
 		return r.symptom(ctx, m, s)
 	case "ask":
 		return r.ask(ctx, m, s, wrong)
+	case "check":
+		return r.check(ctx, m, s, wrong)
 	}
 	return fmt.Errorf("unknown step %q", s.Verb)
 }

@@ -46,7 +46,13 @@ func Table(all []*Scenario) string {
 		}
 		first := true
 		for _, step := range s.Steps {
-			if step.Ask == nil {
+			answer := ""
+			switch {
+			case step.Ask != nil:
+				answer = step.Ask.answer()
+			case step.Checks != nil:
+				answer = step.Checks.answer()
+			default:
 				continue
 			}
 			questions++
@@ -55,7 +61,7 @@ func Table(all []*Scenario) string {
 				name, title = "", ""
 			}
 			first = false
-			fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", name, cell(title), cell(asked(step)), step.Ask.answer())
+			fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", name, cell(title), cell(asked(step)), answer)
 		}
 	}
 	fmt.Fprintf(&b, "\n%d scenarios, %d questions.\n", len(all), questions)
@@ -63,8 +69,16 @@ func Table(all []*Scenario) string {
 	return b.String()
 }
 
+// question is what portwhy is asked, in its own words.
+func (s Step) question() []string {
+	if s.Checks != nil {
+		return append([]string{"check"}, s.Args...)
+	}
+	return s.Args
+}
+
 func asked(s Step) string {
-	words := strings.Join(s.Args, " ")
+	words := strings.Join(s.question(), " ")
 	for _, o := range []struct{ name, value string }{{"uid ", s.Options.UID}, {"in ", s.Options.NetNS}, {"seccomp ", s.Options.Seccomp},
 		{"landlock ", s.Options.Landlock}, {"cgroup ", s.Options.Cgroup}, {"", strings.Join(s.Options.Env, " ")}} {
 		if o.value != "" {

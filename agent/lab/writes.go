@@ -94,13 +94,17 @@ func (r *run) writes(ctx context.Context) (wrong []string) {
 	}
 	for _, s := range r.s.Steps {
 		o := s.Options
-		if s.Verb != "ask" || o.UID != "" || o.Seccomp != "" || o.Landlock != "" || o.NoFile != "" {
+		if s.Verb != "ask" && s.Verb != "check" || o.UID != "" || o.Seccomp != "" || o.Landlock != "" || o.NoFile != "" {
 			continue // there strace itself is kept from its work
 		}
 		m := r.machines[s.Host]
 		file := fmt.Sprintf("out/%d.strace", s.Line)
-		argv := append([]string{"strace", "-f", "-qq", "-s", "200", "-e", "signal=none", "-e", "trace=" + watched, "-o", "/run/lab/" + file, "portwhy", "-o", "json"}, s.Args...)
-		if _, _, err := r.portwhy(m.command(ctx, o, "", argv)); err != nil {
+		argv := append([]string{"strace", "-f", "-qq", "-s", "200", "-e", "signal=none", "-e", "trace=" + watched, "-o", "/run/lab/" + file, "portwhy", "-o", "json"}, s.question()...)
+		run := func(cmd *exec.Cmd) error { _, _, err := r.portwhy(cmd); return err }
+		if s.Checks != nil {
+			run = func(cmd *exec.Cmd) error { _, _, err := r.checked(cmd); return err }
+		}
+		if err := run(m.command(ctx, o, "", argv)); err != nil {
 			return append(wrong, fmt.Sprintf("line %d: under strace: %v", s.Line, err))
 		}
 		trace, err := os.Open(filepath.Join(m.dir, file))
@@ -112,7 +116,7 @@ func (r *run) writes(ctx context.Context) (wrong []string) {
 		n := 0
 		for lines.Scan() {
 			if n++; changes(lines.Text()) {
-				wrong = append(wrong, fmt.Sprintf("line %d: portwhy %s changes the host: %s", s.Line, strings.Join(s.Args, " "), lines.Text()))
+				wrong = append(wrong, fmt.Sprintf("line %d: portwhy %s changes the host: %s", s.Line, strings.Join(s.question(), " "), lines.Text()))
 			}
 		}
 		if err := lines.Err(); err != nil || n < 20 {

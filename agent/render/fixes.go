@@ -12,11 +12,7 @@ import (
 // Fixes writes the fixes of a report: why, and for each the commands, what it
 // newly lets through, how it was tried, and the way back.
 func Fixes(r *diagnose.Report, o TextOptions) []byte {
-	t := &text{o: o, color: colors{o.Color}}
-	if t.o.Width <= 0 {
-		t.o.Width = defaultWidth
-	}
-	t.o.Width = max(t.o.Width, minWidth)
+	t := newText(o)
 	t.head(r, false)
 	t.out.WriteByte('\n')
 	if r.RootCause != nil {
@@ -38,10 +34,7 @@ func Fixes(r *diagnose.Report, o TextOptions) []byte {
 			word = ""
 		}
 	}
-	for _, line := range t.lines {
-		t.out.WriteString(line)
-		t.out.WriteByte('\n')
-	}
+	t.write(t.lines)
 	return []byte(t.out.String())
 }
 

@@ -24,6 +24,22 @@ func JSON(v any) ([]byte, error) {
 	}), nil
 }
 
+// NDJSON writes each of a list as one line.
+func NDJSON[T any](list []T) ([]byte, error) {
+	var all bytes.Buffer
+	for _, v := range list {
+		doc, err := JSON(v)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Compact(&all, doc); err != nil {
+			return nil, fmt.Errorf("encoding JSON: %w", err)
+		}
+		all.WriteByte('\n')
+	}
+	return all.Bytes(), nil
+}
+
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -98,12 +98,16 @@ func perfdata(reports []*diagnose.Report) string {
 		seen[subject(r)] = true
 		label := "latency"
 		if len(reports) > 1 {
-			label += " " + nagiosText(subject(r), maxSubject)
+			label += " " + subject(r)
 		}
-		// A quote is doubled within a label; an equals sign can't be in one.
-		label = strings.ReplaceAll(strings.ReplaceAll(label, "=", "-"), "'", "''")
 		seconds := (time.Duration(flow.Observed.AfterUS) * time.Microsecond).Seconds()
-		all = append(all, fmt.Sprintf("'%s'=%.6fs;;;0", label, seconds))
+		all = append(all, fmt.Sprintf("%s=%.6fs;;;0", perfLabel(label), seconds))
 	}
 	return strings.Join(all, " ")
+}
+
+// perfLabel is a label of performance data. A quote is doubled within it; an
+// equals sign can't be in one.
+func perfLabel(s string) string {
+	return "'" + strings.ReplaceAll(strings.ReplaceAll(nagiosText(s, maxSubject), "=", "-"), "'", "''") + "'"
 }

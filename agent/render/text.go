@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // TextOptions say how text may look.
@@ -32,11 +33,7 @@ const (
 // Text writes one screen a report: the verdict, the cause with its culprit, the
 // evidence, the fix, the rest. A healthy target among several is one line.
 func Text(reports []*diagnose.Report, o TextOptions) []byte {
-	t := &text{o: o, color: colors{o.Color}}
-	if t.o.Width <= 0 {
-		t.o.Width = defaultWidth
-	}
-	t.o.Width = max(t.o.Width, minWidth)
+	t := newText(o)
 	several := len(reports) > 1
 	if several {
 		for _, r := range reports {
@@ -55,14 +52,28 @@ func Text(reports []*diagnose.Report, o TextOptions) []byte {
 		t.head(r, several)
 		if len(block) > 0 {
 			t.out.WriteByte('\n')
-			for _, line := range block {
-				t.out.WriteString(line)
-				t.out.WriteByte('\n')
-			}
+			t.write(block)
 		}
 		afterBlock = len(block) > 0
 	}
 	return []byte(t.out.String())
+}
+
+func newText(o TextOptions) *text {
+	t := &text{o: o, color: colors{o.Color}}
+	if t.o.Width <= 0 {
+		t.o.Width = defaultWidth
+	}
+	t.o.Width = max(t.o.Width, minWidth)
+	return t
+}
+
+// write writes lines as they are.
+func (t *text) write(lines []string) {
+	for _, line := range lines {
+		t.out.WriteString(line)
+		t.out.WriteByte('\n')
+	}
 }
 
 type text struct {
@@ -75,9 +86,6 @@ type text struct {
 
 // head writes the verdict's line.
 func (t *text) head(r *diagnose.Report, several bool) {
-	name := Cut(subject(r), maxSubject)
-	gap := "   "
-	plainLine := "  " + pad(name, t.align) + gap
 	words := Escape(headline(r))
 	tail := ""
 	if r.Status == diagnose.OK || r.Status == diagnose.Warning {
@@ -86,7 +94,15 @@ func (t *text) head(r *diagnose.Report, several bool) {
 	if inline := inlineWarning(r); several && inline != "" {
 		words += ", " + Escape(inline)
 	}
-	t.out.WriteString(t.color.status(r.Status, symbol(r.Status)) + " " + t.color.bold(name) + strings.Repeat(" ", max(0, t.align-columns(name))) + gap)
+	t.headLine(r.Status, Cut(subject(r), maxSubject), words, tail)
+}
+
+// headLine writes a status, a name, what is said of it and, if there is room,
+// who is behind it. What is given is escaped.
+func (t *text) headLine(status diagnose.Status, name, words, tail string) {
+	const gap = "   "
+	plainLine := "  " + pad(name, t.align) + gap
+	t.out.WriteString(t.color.status(status, symbol(status)) + " " + t.color.bold(name) + strings.Repeat(" ", max(0, t.align-columns(name))) + gap)
 	room := t.o.Width - columns(plainLine)
 	if tail != "" {
 		if columns(words)+len(gap)+columns(tail) <= room {
@@ -357,10 +373,14 @@ func (t *text) unseen(r *diagnose.Report) {
 	if r.Status == diagnose.OK && !t.o.Checks && !t.o.Trace {
 		return
 	}
+	t.limits(r.Limits)
+}
+
+func (t *text) limits(list []host.Limit) {
 	word := "Unseen"
-	for i, l := range r.Limits {
+	for i, l := range list {
 		if i == maxUnseen {
-			t.more(len(r.Limits) - i)
+			t.more(len(list) - i)
 			break
 		}
 		s := l.What

@@ -44,7 +44,7 @@ func runProtocol(p *diagnose.Pass) error {
 	c := diagnose.Cause{Outcome: diagnose.Connected, After: true, Culprit: culprit, Evidence: evidence}
 	switch {
 	case k.TLS != nil && k.TLS.Problem != "":
-		c.Code, c.Title = "certificate-invalid", certificateTitle(p.Target.Host, *k.TLS)
+		c.Code, c.Title = "certificate-invalid", certificateTitle(p.ServerName(), *k.TLS)
 		c.Evidence = append(evidence, diagnose.Evidence{Source: "TLS", What: "certificate of " + k.TLS.Subject,
 			Value: fmt.Sprintf("issuer %s, from %s to %s, for %s", k.TLS.Issuer, k.TLS.NotBefore.Format(time.DateOnly), k.TLS.NotAfter.Format(time.DateOnly), strings.Join(k.TLS.Names, " "))})
 	case k.Denied != "":

@@ -20,10 +20,12 @@ type Page struct {
 	Schema string        `json:"schema"`
 	Tool   diagnose.Tool `json:"tool"`
 	At     time.Time     `json:"at"`
-	Tables []Table       `json:"tables"`
-	IPSets []IPSet       `json:"ipsets"`
-	Opaque []Opaque      `json:"opaque"`
-	Limits []host.Limit  `json:"limits"`
+	// Fingerprint is what [Page.Seal] fills in.
+	Fingerprint string       `json:"fingerprint"`
+	Tables      []Table      `json:"tables"`
+	IPSets      []IPSet      `json:"ipsets"`
+	Opaque      []Opaque     `json:"opaque"`
+	Limits      []host.Limit `json:"limits"`
 }
 
 // Table is a table of nftables or iptables.
@@ -80,9 +82,12 @@ type Set struct {
 	Size   *uint32  `json:"size"`
 	// Elements is how many there are, null if that is not known; ElementsKnown
 	// says whether they were all read.
-	Elements      *int   `json:"elements"`
-	ElementsKnown bool   `json:"elements_known"`
-	Comment       string `json:"comment,omitempty"`
+	Elements      *int `json:"elements"`
+	ElementsKnown bool `json:"elements_known"`
+	// Digest tells elements apart; empty for a set that changes by itself or was
+	// not read whole.
+	Digest  string `json:"digest,omitempty"`
+	Comment string `json:"comment,omitempty"`
 }
 
 // Object is a named stateful object.
@@ -107,6 +112,7 @@ type IPSet struct {
 	Family        string `json:"family,omitempty"`
 	Elements      *int   `json:"elements"`
 	ElementsKnown bool   `json:"elements_known"`
+	Digest        string `json:"digest,omitempty"` // as of a [Set]
 }
 
 // Opaque is what is not understood.
