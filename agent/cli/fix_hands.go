@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/agent/fix"
 	"github.com/portwhy/portwhy/diagnose"
@@ -17,7 +18,7 @@ import (
 
 // hands are what fixes change this host with.
 func (s *session) hands(journal string) fix.Hands {
-	return fix.Hands{Run: fix.Run, Guard: func(id string) error { return startGuard(journal, id) },
+	return fix.Hands{Run: fix.Run, Meant: s.meant, Guard: func(id string) error { return startGuard(journal, id) },
 		Print: func(ctx context.Context, commands [][]string) (string, error) {
 			h, err := s.live()
 			if err != nil {
@@ -25,6 +26,28 @@ func (s *session) hands(journal string) fix.Hands {
 			}
 			return fingerprint(ctx, h, commands)
 		}}
+}
+
+// meant refuses a signal to a process that is younger than the fix.
+func (s *session) meant(ctx context.Context, argv []string, made time.Time) error {
+	if argv[0] != "kill" {
+		return nil
+	}
+	h, err := s.live()
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(argv[len(argv)-1])
+	if err != nil {
+		return fmt.Errorf("which process %q is about: %w", argv, err)
+	}
+	switch p, err := h.Process(ctx, pid); {
+	case err != nil:
+		return fmt.Errorf("process %d is gone: %w", pid, err)
+	case p.Started.After(made):
+		return fmt.Errorf("process %d is another one now: %s, started %s", pid, p.Name, p.Started.Format(time.DateTime))
+	}
+	return nil
 }
 
 // planned is the host's fingerprint for a fix, if the rules are still those that
@@ -60,11 +83,7 @@ func fingerprint(ctx context.Context, h host.Host, commands [][]string) (string,
 		return "", err
 	}
 	for _, argv := range commands {
-		seen, err := watched(ctx, h, argv)
-		if err != nil {
-			return "", fmt.Errorf("look at what %q changes: %w", argv, err)
-		}
-		if seen != "" {
+		if seen := watched(ctx, h, argv); seen != "" {
 			both := sha256.Sum256([]byte(sum + seen))
 			sum = hex.EncodeToString(both[:])
 		}
@@ -73,35 +92,42 @@ func fingerprint(ctx context.Context, h host.Host, commands [][]string) (string,
 }
 
 // watched is the state of what a command changes beside the rules; empty if that
-// isn't watched.
-func watched(ctx context.Context, h host.Host, argv []string) (string, error) {
+// isn't watched. What is gone, a process after a restart of the host, is in a state
+// as well: what was left half done can still be taken back.
+func watched(ctx context.Context, h host.Host, argv []string) string {
 	if len(argv) < 3 {
-		return "", nil
+		return ""
 	}
 	last := argv[len(argv)-1]
+	state := func(err error, format string, args ...any) string {
+		if err != nil {
+			return last + " is gone"
+		}
+		return fmt.Sprintf(format, args...)
+	}
 	switch argv[0] + " " + argv[1] {
 	case "sysctl -w":
 		key, _, _ := strings.Cut(last, "=")
 		s, err := h.Sysctl(ctx, key)
-		return key + "=" + strings.TrimSpace(s.Value), err
+		return state(err, "%s=%s", key, strings.TrimSpace(s.Value))
 	case "kill -CONT", "kill -STOP":
 		pid, err := strconv.Atoi(last)
 		if err != nil {
-			return "", err
+			return ""
 		}
 		p, err := h.Process(ctx, pid)
-		return fmt.Sprintf("%d of %d stopped: %v", pid, p.StartTicks, p.State == "T"), err
+		return state(err, "%d of %d stopped: %v", pid, p.StartTicks, p.State == "T")
 	case "systemctl start", "systemctl stop":
 		u, err := h.Unit(ctx, last)
-		return fmt.Sprintf("%s runs: %v", last, slices.Contains([]string{"active", "activating", "reloading"}, u.ActiveState)), err
+		return state(err, "%s runs: %v", last, slices.Contains([]string{"active", "activating", "reloading"}, u.ActiveState))
 	case "ip link":
 		links, err := h.Links(ctx)
 		for _, l := range links {
 			if slices.Contains(argv[2:], l.Name) {
-				return fmt.Sprintf("%s up: %v", l.Name, l.Up), nil
+				return state(err, "%s up: %v", l.Name, l.Up)
 			}
 		}
-		return "", err
+		return "gone"
 	}
-	return "", nil
+	return ""
 }

@@ -15,6 +15,9 @@ type Hands struct {
 	// Run runs a command by its words, without a shell. It has the journal's lock
 	// as long as it runs.
 	Run func(ctx context.Context, argv []string, held *os.File) error
+	// Meant reports, as an error, that a command would not do what it was meant to
+	// when the fix was made: its process has ended, and another has the number.
+	Meant func(ctx context.Context, argv []string, made time.Time) error
 	// Print is a fingerprint of what the commands change: equal where the host is
 	// equal.
 	Print func(ctx context.Context, commands [][]string) (string, error)
@@ -132,7 +135,11 @@ func (j *Journal) takeBack(ctx context.Context, e *Entry, hands Hands) error {
 		if err := j.Save(e); err != nil {
 			return err
 		}
-		if err := hands.Run(ctx, argv, j.held); err != nil {
+		err := hands.Meant(ctx, argv, e.At)
+		if err == nil {
+			err = hands.Run(ctx, argv, j.held)
+		}
+		if err != nil {
 			e.note("it failed: %v", err)
 			failed = errors.Join(failed, err)
 		}

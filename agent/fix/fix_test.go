@@ -17,6 +17,7 @@ import (
 type machine struct {
 	lines   []string
 	broken  string // a command that fails
+	other   string // a command that means something else now
 	outcome string
 	ran     []string
 	guards  int
@@ -39,6 +40,12 @@ func (m *machine) hands() Hands {
 				return fmt.Errorf("there is no %s", line)
 			}
 			m.lines = slices.Delete(m.lines, at, at+1)
+			return nil
+		},
+		Meant: func(_ context.Context, argv []string, _ time.Time) error {
+			if argv[1]+" "+argv[2] == m.other {
+				return errors.New("it is another now")
+			}
 			return nil
 		},
 		Print:  func(context.Context, [][]string) (string, error) { return strings.Join(m.lines, ","), nil },
@@ -75,6 +82,7 @@ func TestApply(t *testing.T) {
 		{name: "the first command fails", m: machine{broken: "add a"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a"},
 		{name: "the second command fails", m: machine{broken: "add b"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a; add b; remove a"},
 		{name: "the outcome is another", m: machine{outcome: "timeout"}, want: ErrRolledBack, state: Undone, lines: "x", ran: "add a; add b; remove b; remove a"},
+		{name: "its undo means another now", m: machine{outcome: "timeout", other: "remove b"}, want: ErrStuck, state: Stuck, lines: "x,b", ran: "add a; add b; remove a"},
 		{name: "it can't be undone", m: machine{outcome: "timeout", broken: "remove a"}, want: ErrStuck, state: Stuck, lines: "x,a", ran: "add a; add b; remove b; remove a"},
 	} {
 		j := journal(t)
