@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -11,8 +12,9 @@ import (
 // early, while a look at all descriptors of the host serves any number.
 const fewChecks = 4
 
-// share makes what many checks ask for be read once: who holds which socket. All
-// else that is the same question the host remembers already.
+// share makes what many checks ask for be read once: who holds which socket, and
+// which ports are bound by sockets that don't listen. All else that is the same
+// question the host remembers already.
 func share(h host.Host, checks int) host.Host {
 	if checks <= fewChecks {
 		return h
@@ -21,6 +23,9 @@ func share(h host.Host, checks int) host.Host {
 	s.read = sync.OnceValue(s.everyHolder)
 	return s
 }
+
+// lookTime bounds the look at all descriptors of the host.
+const lookTime = 30 * time.Second
 
 type shared struct {
 	host.Host
@@ -32,6 +37,25 @@ type shared struct {
 type holding struct {
 	known map[uint64]bool
 	held  host.Holders
+}
+
+// Sockets that are bound and don't listen are asked for with every port on which
+// nobody listens, and the kernel looks through all of them each time.
+func (s *shared) Sockets(ctx context.Context, q host.SocketQuery) ([]host.Socket, error) {
+	if q.Port == 0 || len(q.States) != 1 || q.States[0] != host.BoundInactive {
+		return s.Host.Sockets(ctx, q)
+	}
+	all, err := s.Host.Sockets(ctx, host.SocketQuery{Network: q.Network, States: q.States})
+	if err != nil {
+		return s.Host.Sockets(ctx, q)
+	}
+	var found []host.Socket
+	for _, k := range all {
+		if q.Match(k) {
+			found = append(found, k)
+		}
+	}
+	return found, nil
 }
 
 // Holders is answered from the one look at all, for sockets that it has seen.
@@ -59,7 +83,8 @@ func (s *shared) Holders(ctx context.Context, q host.HolderQuery) (host.Holders,
 // check that happens to ask first, so that check's end does not end it. Nil: it
 // can't be had.
 func (s *shared) everyHolder() *holding {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
 	all := &holding{known: map[uint64]bool{}}
 	for network, state := range map[string]host.State{"tcp": host.Listen, "udp": host.Unconn} {
 		list, err := s.Host.Sockets(ctx, host.SocketQuery{Network: network, States: []host.State{state}})

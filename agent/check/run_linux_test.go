@@ -274,10 +274,18 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// counting counts how often the host is asked who holds sockets.
+// counting counts how often the host is asked who holds sockets, and for those that
+// are bound and don't listen.
 type counting struct {
 	host.Host
-	holders *atomic.Int64
+	holders, bound *atomic.Int64
+}
+
+func (c counting) Sockets(ctx context.Context, q host.SocketQuery) ([]host.Socket, error) {
+	if len(q.States) == 1 && q.States[0] == host.BoundInactive {
+		c.bound.Add(1)
+	}
+	return c.Host.Sockets(ctx, q)
 }
 
 func (c counting) Holders(ctx context.Context, q host.HolderQuery) (host.Holders, error) {
@@ -285,19 +293,21 @@ func (c counting) Holders(ctx context.Context, q host.HolderQuery) (host.Holders
 	return c.Host.Holders(ctx, q)
 }
 
-// Many checks look at the descriptors of this host once, and each round anew.
+// Many checks look at the descriptors and the bound sockets of this host once, and
+// each round anew.
 func TestManyShareFacts(t *testing.T) {
 	var text strings.Builder
 	for range 40 {
 		l, address := listen(t)
 		go serve(l)
 		fmt.Fprintf(&text, "- {target: '%s', answered_by: {process: %s}}\n", address, comm(t))
+		fmt.Fprintf(&text, "- {target: '%s', expect: refused}\n", free(t))
 	}
-	var asked atomic.Int64
+	var asked, bound atomic.Int64
 	with := runner(t)
 	with.Open = func(context.Context) (host.Host, error) {
 		h, err := platform.Open(platform.Options{})
-		return replay.Record(counting{h, &asked}), err
+		return replay.Record(counting{h, &asked, &bound}), err
 	}
 	for round := int64(1); round <= 2; round++ {
 		if r := run(t, with, text.String()); r.Status != diagnose.OK {
@@ -305,6 +315,9 @@ func TestManyShareFacts(t *testing.T) {
 		}
 		if n := asked.Load(); n != round {
 			t.Errorf("after %d rounds holders were looked for %d times", round, n)
+		}
+		if n := bound.Load(); n != round {
+			t.Errorf("after %d rounds bound sockets were looked for %d times", round, n)
 		}
 	}
 }
