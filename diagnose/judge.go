@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // instant is how fast an answer is that no client notices.
@@ -422,31 +423,32 @@ func (f *Flow) report() FlowReport {
 	return fr
 }
 
-// translates reports whether a hook can change where the flow goes. What this
+// translates reports whether a chain can change where the flow goes. What this
 // host sends meets NAT at output only: when it comes back in by loopback, the
 // decision stands (nf_nat_inet_fn).
-func translates(h host.Hook, f *Flow) bool {
-	at := "output"
+func translates(c *rules.Chain, f *Flow) bool {
+	at := rules.Output
 	if f.From.IsValid() {
-		at = "prerouting"
+		at = rules.Prerouting
 	}
-	return h.Type == "nat" && (h.Hook == at || h.Hook == "")
+	return c.Type == "nat" && c.Hook == at
 }
 
-// concerns reports whether a hook of the firewall lies on the flow's way.
-func concerns(h host.Hook, f *Flow) bool {
-	if h.Rules == 0 && h.Policy != "drop" && h.Policy != "DROP" {
+// concerns reports whether a chain of the firewall lies on the flow's way and
+// does anything.
+func concerns(t *rules.Table, c *rules.Chain, f *Flow) bool {
+	if !c.Base() || t.Dormant() || len(c.Rules) == 0 && c.Policy != "drop" {
 		return false
 	}
-	if h.Type == "nat" && !translates(h, f) {
+	if c.Type == "nat" && !translates(c, f) {
 		return false // it changes the source only, and drops nothing
 	}
-	switch h.Family {
-	case "ip":
+	switch t.Family {
+	case rules.IP:
 		return f.Addr().Is4()
-	case "ip6":
+	case rules.IP6:
 		return f.Addr().Is6()
-	case "inet", "netdev":
+	case rules.Inet, rules.Netdev:
 		return true
 	}
 	return false // arp and bridge do not see what the host itself sends over IP

@@ -3,9 +3,10 @@ package diagnose
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"iter"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // firewallDoubt says why a rule could account for what was observed, or nothing
@@ -27,20 +28,20 @@ func (r *run) firewallDoubt(f *Flow) string {
 	if f.Firewall != nil {
 		return r.undecided(f)
 	}
-	hooks, err := r.host.Hooks(r.ctx)
+	fw, err := r.host.Firewall(r.ctx)
 	if err != nil {
-		hooks.Limits = append(hooks.Limits, LimitOf("the firewall's rules", err))
+		fw.Limits = append(fw.Limits, LimitOf("the firewall's rules", err))
 	}
-	for _, h := range hooks.List {
-		if concerns(h, f) {
-			chain := strings.TrimSpace(fmt.Sprintf("%s %s %s %s", h.Backend, h.Family, h.Table, h.Chain))
+	for t, c := range chains(fw) {
+		if concerns(t, c, f) {
+			chain := fmt.Sprintf("%s %s %s %s", t.Backend, t.Family, t.Name, c.Name)
 			r.limit(host.Limit{What: "what the firewall does (" + chain + ")", Why: "its rules are not evaluated by this version", Needs: "reading them: nft list ruleset, iptables-save"})
 			r.find(Finding{Code: "firewall-unmodelled", Severity: SeverityNote, Title: "the firewall has rules or a policy on the way that are not evaluated: " + chain})
 			return "a firewall rule could do the same"
 		}
 	}
-	if len(hooks.Limits) > 0 {
-		for _, l := range hooks.Limits {
+	if len(fw.Limits) > 0 {
+		for _, l := range fw.Limits {
 			r.limit(l)
 		}
 		return "the firewall could not be read"
@@ -67,16 +68,32 @@ func (r *run) translated(f *Flow) bool {
 	if _, err := r.host.Sysctl(r.ctx, "net.netfilter.nf_conntrack_count"); errors.Is(err, host.ErrUnsupported) {
 		return false
 	}
-	hooks, err := r.host.Hooks(r.ctx)
-	if err != nil || len(hooks.Limits) > 0 {
+	fw, err := r.host.Firewall(r.ctx)
+	if err != nil || len(fw.Limits) > 0 {
 		return true
 	}
-	for _, h := range hooks.List {
-		if translates(h, f) && h.Rules != 0 {
+	for t, c := range chains(fw) {
+		if !t.Dormant() && translates(c, f) && len(c.Rules) > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// chains are the chains of all tables.
+func chains(fw host.Firewall) iter.Seq2[*rules.Table, *rules.Chain] {
+	return func(yield func(*rules.Table, *rules.Chain) bool) {
+		if fw.Rules == nil {
+			return
+		}
+		for _, t := range fw.Rules.Tables {
+			for _, c := range t.Chains {
+				if !yield(t, c) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // disown forgets the predicted listener of a connection whose other end was

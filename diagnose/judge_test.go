@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/rules"
 )
 
 // scripted is a host whose probe and firewall are given; the checks of these
@@ -16,7 +17,7 @@ import (
 type scripted struct {
 	host.Host
 	attempts map[string]host.Attempt
-	hooks    host.Hooks
+	firewall []*rules.Table
 	tracked  bool // the kernel tracks connections
 	names    map[string][]netip.Addr
 }
@@ -40,7 +41,9 @@ func (s scripted) Sysctl(_ context.Context, key string) (host.Sysctl, error) {
 	return host.Sysctl{Key: key, Value: "1"}, nil
 }
 
-func (s scripted) Hooks(context.Context) (host.Hooks, error) { return s.hooks, nil }
+func (s scripted) Firewall(context.Context) (host.Firewall, error) {
+	return host.Firewall{Rules: &rules.Ruleset{Tables: s.firewall}}, nil
+}
 
 func (s scripted) Resolve(_ context.Context, name string) (host.Resolution, error) {
 	if a := s.names[name]; a != nil {
@@ -67,11 +70,14 @@ func refused() host.Attempt { return host.Attempt{Errno: "ECONNREFUSED", Elapsed
 func silent() host.Attempt  { return host.Attempt{Errno: "ETIMEDOUT", Elapsed: 3 * time.Second} }
 
 func TestJudge(t *testing.T) {
-	rules := host.Hooks{List: []host.Hook{{Backend: "nft", Family: "inet", Hook: "input", Rules: 3}}}
+	firewall := func(family rules.Family, hook rules.Hook, kind string) []*rules.Table {
+		return []*rules.Table{{Family: family, Chains: []*rules.Chain{{Hook: hook, Type: kind, Rules: []*rules.Rule{{}}}}}}
+	}
+	filter := firewall(rules.Inet, rules.Input, "filter")
 	for name, c := range map[string]struct {
 		target   string
 		attempts map[string]host.Attempt
-		hooks    host.Hooks
+		firewall []*rules.Table
 		tracked  bool
 		checks   []*Check
 		noProbe  bool
@@ -93,21 +99,21 @@ func TestJudge(t *testing.T) {
 			checks: []*Check{stop("a", false, Predict, "", Cause{Code: "x", Outcome: Refused, Doubt: "who knows", Ceiling: Likely})},
 			status: Broken, outcome: Refused, root: "x", confidence: Likely, explains: true, causes: []string{"x"}},
 		"an unread firewall keeps it likely": {
-			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": refused()}, hooks: rules,
+			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": refused()}, firewall: filter,
 			checks: []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status: Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}, findings: []string{"firewall-unmodelled"}},
 		"the kernel's own reset proves it in spite of a firewall": {
-			target: "127.0.0.1:1", hooks: rules,
+			target: "127.0.0.1:1", firewall: filter,
 			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},
 			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status:   Broken, outcome: Refused, root: "no-listener", confidence: Proven, explains: true, causes: []string{"no-listener"}},
 		"but not where NAT may have led elsewhere": {
-			target: "127.0.0.1:1", hooks: host.Hooks{List: []host.Hook{{Backend: "nft", Family: "ip", Hook: "output", Type: "nat", Rules: 1}}}, tracked: true,
+			target: "127.0.0.1:1", firewall: firewall(rules.IP, rules.Output, "nat"), tracked: true,
 			attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ECONNREFUSED", Moved: map[string]int64{"Tcp.OutRsts": 1}}},
 			checks:   []*Check{stop("a", true, Predict, "", Cause{Code: "no-listener", Outcome: Refused})},
 			status:   Broken, outcome: Refused, root: "no-listener", confidence: Likely, explains: true, causes: []string{"no-listener"}, findings: []string{"firewall-unmodelled"}},
 		"what lies before the firewall needs no look at it": {
-			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ENETUNREACH"}}, hooks: rules,
+			target: "127.0.0.1:1", attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ENETUNREACH"}}, firewall: filter,
 			checks: []*Check{stop("a", false, Predict, "", Cause{Code: "no-route", Outcome: NetUnreachable})},
 			status: Broken, outcome: NetUnreachable, root: "no-route", confidence: Proven, explains: true, causes: []string{"no-route"}},
 		"TCP refused by ICMP is never the absent listener for sure": {
@@ -182,7 +188,7 @@ func TestJudge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := scripted{attempts: c.attempts, hooks: c.hooks, tracked: c.tracked, names: map[string][]netip.Addr{"both": {netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")}}}
+			h := scripted{attempts: c.attempts, firewall: c.firewall, tracked: c.tracked, names: map[string][]netip.Addr{"both": {netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")}}}
 			rep, err := Run(t.Context(), h, target, c.checks, Options{NoProbe: c.noProbe})
 			if err != nil {
 				t.Fatal(err)
@@ -231,5 +237,37 @@ func TestUnresolvable(t *testing.T) {
 	}
 	if rep.Outcome != Unresolved || rep.Status != StatusUnknown {
 		t.Errorf("outcome %s status %s", rep.Outcome, rep.Status)
+	}
+}
+
+func TestConcerns(t *testing.T) {
+	f := &Flow{Destination: netip.MustParseAddrPort("192.0.2.1:80")}
+	base := rules.Chain{Hook: rules.Input, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{}}}
+	empty, strict, nat, here, chain := base, base, base, base, base
+	empty.Rules = nil
+	strict.Rules, strict.Policy = nil, "drop"
+	nat.Type, nat.Hook = "nat", rules.Postrouting
+	here.Type, here.Hook = "nat", rules.Output
+	chain.Hook = ""
+	for _, c := range []struct {
+		what  string
+		table rules.Table
+		chain rules.Chain
+		want  bool
+	}{
+		{"rules", rules.Table{Family: rules.Inet}, base, true},
+		{"no rules", rules.Table{Family: rules.IP}, empty, false},
+		{"a policy", rules.Table{Family: rules.IP}, strict, true},
+		{"the other family", rules.Table{Family: rules.IP6}, base, false},
+		{"ARP", rules.Table{Family: rules.ARP}, base, false},
+		{"a device", rules.Table{Family: rules.Netdev}, base, true},
+		{"a table that sleeps", rules.Table{Family: rules.IP, Flags: []string{"dormant"}}, base, false},
+		{"a chain that is jumped to", rules.Table{Family: rules.IP}, chain, false},
+		{"NAT of the source", rules.Table{Family: rules.IP}, nat, false},
+		{"NAT of the destination", rules.Table{Family: rules.IP}, here, true},
+	} {
+		if got := concerns(&c.table, &c.chain, f); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
 	}
 }

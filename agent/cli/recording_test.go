@@ -11,6 +11,7 @@ import (
 
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/replay"
+	"github.com/portwhy/portwhy/rules"
 )
 
 type answered struct {
@@ -74,7 +75,7 @@ func smallHost() []answered {
 		{Question: "qdiscs", Answer: []host.Qdisc{}},
 		{Question: "transforms", Answer: []host.Transform{}},
 		{Question: "sysctl", Args: "net.ipv4.ip_local_port_range", Answer: host.Sysctl{Key: "net.ipv4.ip_local_port_range", Value: "32768 60999"}},
-		{Question: "hooks", Answer: host.Hooks{}},
+		{Question: "firewall", Answer: host.Firewall{Rules: &rules.Ruleset{}}},
 		{Question: "programs", Args: "", Answer: host.Programs{}},
 		{Question: "namespaces", Answer: host.NamespaceList{Namespaces: []host.Namespace{{Inode: 4026531840, Current: true, Host: true}}}},
 		{Question: "containers", Answer: host.Containers{}},

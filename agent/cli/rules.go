@@ -120,9 +120,6 @@ func (e elsewhere) FirewallFiles(context.Context) (host.FirewallFiles, error) {
 	return host.FirewallFiles{}, nil
 }
 
-// Hooks are those of the files: they are all read.
-func (e elsewhere) Hooks(context.Context) (host.Hooks, error) { return host.Hooks{}, nil }
-
 // withRules puts the rules of --rules, if any, in the place of the host's own.
 func (s *session) withRules(ctx context.Context, h host.Host) (host.Host, error) {
 	if len(s.rulesFiles) == 0 {

@@ -51,8 +51,6 @@ var fields = map[string]class{
 	"host.Container.Mode": networkText, "host.Container.Name": containerText, "host.Container.Networks": networkText, "host.Container.Pid1": commandText,
 	"host.Container.Project": projectText, "host.Container.Service": serviceText, "host.Container.State": plainText,
 	"host.File.Path": pathText, "host.File.Text": text,
-	"host.Hook.Backend": plainText, "host.Hook.Chain": labelText, "host.Hook.Device": plainText, "host.Hook.Family": plainText, "host.Hook.Hook": plainText,
-	"host.Hook.Policy": plainText, "host.Hook.Table": labelText, "host.Hook.Type": plainText,
 	"host.HostsLine.File": pathText, "host.HostsLine.Names": hostText,
 	"host.IPSetQuery.Entry": text, "host.IPSetQuery.Name": labelText, "host.IPSetQuery.Type": plainText,
 	"host.Info.Capabilities": plainText, "host.Info.Cgroup": cgroupText, "host.Info.Container": text, "host.Info.Distro": plainText, "host.Info.Hostname": hostText,

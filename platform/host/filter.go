@@ -12,9 +12,6 @@ import (
 
 // Filters asks what else stands on a packet's way.
 type Filters interface {
-	// Hooks lists where this namespace's firewall has rules or policies, so that
-	// a diagnosis that has not read them says so.
-	Hooks(ctx context.Context) (Hooks, error)
 	// Programs lists BPF programs on the way: XDP, tc and tcx of this
 	// namespace's links, and those on the cgroup of path (an inherited one
 	// counts), or on all cgroups where path is empty.
@@ -99,26 +96,6 @@ func WithIPSets(ctx context.Context, h Filters, f Firewall) (Firewall, error) {
 	}
 	f.Rules = &rules.Ruleset{Tables: f.Rules.Tables, IPSets: sets}
 	return f, nil
-}
-
-// Hooks is what could be found of the firewall.
-type Hooks struct {
-	List   []Hook
-	Limits []Limit
-}
-
-// Hook is a base chain, or a legacy table.
-type Hook struct {
-	Backend  string // nft, iptables-nft, iptables-legacy
-	Family   string // ip, ip6, inet, arp, bridge, netdev
-	Table    string
-	Chain    string
-	Hook     string // input, output, forward, prerouting, postrouting, ingress, egress
-	Priority int
-	Policy   string
-	Type     string // filter, nat, route
-	Rules    int    // -1: not known
-	Device   string
 }
 
 // Programs is what could be found of BPF.

@@ -36,7 +36,7 @@ func (h *Host) Firewall(ctx context.Context) (host.Firewall, error) {
 			f.Rules.Merge(set)
 			continue
 		}
-		limit, err := hooksLimit(source.what, err)
+		limit, err := firewallLimit(source.what, err)
 		if err != nil {
 			return host.Firewall{}, fmt.Errorf("read %s: %w", source.what, err)
 		}
@@ -44,6 +44,29 @@ func (h *Host) Firewall(ctx context.Context) (host.Firewall, error) {
 	}
 	ipset.NameSets(f.Rules)
 	return f, nil
+}
+
+// errModuleUnknown means that it can't be told whether asking would load a
+// module.
+var errModuleUnknown = errors.New("can't tell whether asking would load a kernel module")
+
+// firewallLimit turns what keeps the rules from being seen into a limit; other
+// errors stay.
+func firewallLimit(what string, err error) ([]host.Limit, error) {
+	limit := host.Limit{What: what}
+	switch {
+	case err == nil || errors.Is(err, host.ErrUnsupported):
+		return nil, nil // the kernel has none of it
+	case errors.Is(err, fs.ErrPermission):
+		limit.Why, limit.Needs = "the kernel shows them to administrators only", "root, or CAP_NET_ADMIN"
+	case errors.Is(err, errModuleUnknown):
+		limit.Why, limit.Needs = err.Error(), "a look with nft list ruleset"
+	case errors.Is(err, errTableChanged):
+		limit.Why, limit.Needs = err.Error(), "another try"
+	default:
+		return nil, fmt.Errorf("read the firewall: %w", err)
+	}
+	return []host.Limit{limit}, nil
 }
 
 // IPSetTest asks the kernel whether an ipset has an entry.

@@ -55,8 +55,6 @@ func parsers() map[string]func([]byte) error {
 		"qdisc":     func(b []byte) error { _, _, err := parseQdisc(b); return err },
 		"policy":    func(b []byte) error { _, _, err := parsePolicy(b); return err },
 		"state":     func(b []byte) error { _, _, err := parseState(b); return err },
-		"nftable":   func(b []byte) error { _, _, err := parseNFTable(b); return err },
-		"nfchain":   func(b []byte) error { _, _, err := parseNFChain(b); return err },
 		"filter":    func(b []byte) error { _, _, err := parseFilter(b); return err },
 		"answer":    func(b []byte) error { _, err := parseAnswer(b, 1, 2); return err },
 	}
@@ -143,12 +141,6 @@ func TestMalformedMessages(t *testing.T) {
 		{"length", "policy", head(168, map[int]byte{40: unix.AF_INET, 42: 33})},
 		{"template", "policy", nlmsg(head(168, nil), nla{xfrmaTemplate, make([]byte, 65)})},
 		{"short header", "state", make([]byte, 223)},
-		{"short header", "nftable", make([]byte, 3)},
-		{"flags", "nftable", nlmsg(make([]byte, 4), nla{unix.NFTA_TABLE_FLAGS, []byte{1}})},
-		{"policy", "nfchain", nlmsg(make([]byte, 4), nla{unix.NFTA_CHAIN_POLICY, []byte{1}})},
-		{"use", "nfchain", nlmsg(make([]byte, 4), nla{unix.NFTA_CHAIN_USE, []byte{1}})},
-		{"hook", "nfchain", nlmsg(make([]byte, 4), nested(unix.NFTA_CHAIN_HOOK, nla{unix.NFTA_HOOK_HOOKNUM, []byte{1}}))},
-		{"priority", "nfchain", nlmsg(make([]byte, 4), nested(unix.NFTA_CHAIN_HOOK, nla{unix.NFTA_HOOK_PRIORITY, []byte{1}}))},
 		{"short header", "filter", make([]byte, 19)},
 		{"program", "filter", nlmsg(qdisc, nla{tcaKind, []byte("bpf\x00")}, nested(tcaOptions, nla{tcaBPFID, []byte{1}}))},
 		{"short header", "answer", make([]byte, 15)},
@@ -278,8 +270,6 @@ func FuzzMessages(f *testing.F) {
 	f.Add(nlmsg(head(12, map[int]byte{0: unix.AF_INET6}), nla{fraUIDRange, make([]byte, 8)}, nla{fraIifname, []byte("lo\x00")}))
 	f.Add(nlmsg(head(20, nil), nla{tcaKind, []byte("netem\x00")}, nla{tcaOptions, make([]byte, 40)}))
 	f.Add(nlmsg(head(168, map[int]byte{40: unix.AF_INET6}), nla{xfrmaTemplate, make([]byte, 128)}))
-	f.Add(nlmsg(head(4, map[int]byte{0: unix.NFPROTO_INET}), nla{unix.NFTA_CHAIN_NAME, []byte("in\x00")},
-		nested(unix.NFTA_CHAIN_HOOK, nla{unix.NFTA_HOOK_HOOKNUM, make([]byte, 4)})))
 	f.Add(append(number(16), make([]byte, 12)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for name, parse := range parsers() {

@@ -215,9 +215,9 @@ func TestNetworkWithoutRights(t *testing.T) {
 			return
 		}
 		ctx := t.Context()
-		hooks, err := h.Hooks(ctx)
-		if err != nil || len(hooks.List) != 0 || len(hooks.Limits) == 0 || hooks.Limits[0].Needs == "" {
-			t.Errorf("hooks: %+v, %v", hooks, err)
+		fw, err := h.Firewall(ctx)
+		if err != nil || len(fw.Rules.Tables) != 0 || len(fw.Limits) == 0 || fw.Limits[0].Needs == "" {
+			t.Errorf("firewall: %+v, %v", fw, err)
 		}
 		programs, err := h.Programs(ctx, "/")
 		if err != nil || len(programs.List) != 0 || len(programs.Limits) != 1 {

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/nft"
 )
+
+// nfTables is the kernel's module of nftables.
+const nfTables = "nf_tables"
 
 // nftListMax is how many elements a set may have to be listed.
 const nftListMax = 100_000
@@ -78,6 +82,15 @@ func (c *netlinkConn) nftGeneration(ctx context.Context) (uint32, error) {
 		}
 	}
 	return 0, fmt.Errorf("%w: no generation", errMalformed)
+}
+
+// be32 is a number in network order, as all of nf_tables.
+func (r *reader) be32(what string, v []byte) uint32 {
+	if len(v) < 4 {
+		r.fail(what, v, 4)
+		return 0
+	}
+	return binary.BigEndian.Uint32(v)
 }
 
 // nfgen is a struct nfgenmsg.

@@ -49,28 +49,6 @@ func xtables() []xtFamily {
 	}
 }
 
-// legacyHooks lists the chains of the tables that one of the legacy tools made
-// in this namespace. Only tables that are listed are asked for, because the
-// kernel makes a table that is asked for.
-func (h *Host) legacyHooks(x xtFamily) ([]host.Hook, error) {
-	var list []host.Hook
-	err := h.inNamespace(func() error {
-		names, err := x.tables()
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			hooks, err := x.hooks(name)
-			if err != nil {
-				return fmt.Errorf("read table %s of %s: %w", name, x.tool, err)
-			}
-			list = append(list, hooks...)
-		}
-		return nil
-	})
-	return list, err
-}
-
 // tables lists the tables that exist in the calling thread's namespace.
 func (x xtFamily) tables() ([]string, error) {
 	names, err := os.ReadFile("/proc/thread-self/net/" + x.names)
@@ -89,25 +67,6 @@ func tableNames(b []byte) []string {
 		}
 	}
 	return names
-}
-
-// hooks lists the base chains of a table in the calling thread's namespace.
-func (x xtFamily) hooks(name string) ([]host.Hook, error) {
-	if !iptables.Known(x.family, name) {
-		return []host.Hook{{Backend: "iptables-legacy", Family: x.family.String(), Table: name, Type: "filter", Rules: -1}}, nil
-	}
-	table, err := x.table(name)
-	if err != nil {
-		return nil, err
-	}
-	var list []host.Hook
-	for _, c := range table.Chains {
-		if c.Base() {
-			list = append(list, host.Hook{Backend: "iptables-legacy", Family: x.family.String(), Table: name, Chain: c.Name,
-				Hook: string(c.Hook), Priority: int(c.Priority), Policy: c.Policy, Type: c.Type, Rules: len(c.Rules)})
-		}
-	}
-	return list, nil
 }
 
 // table reads a table in the calling thread's namespace.

@@ -244,8 +244,8 @@ func TestUnsupportedSaysSo(t *testing.T) {
 	_, units := u.Units(t.Context())
 	_, claims := u.Claims(t.Context())
 	_, namespaces := u.Namespaces(t.Context())
-	_, hooks := u.Hooks(t.Context())
-	for _, err := range []error{links, units, claims, namespaces, hooks} {
+	_, firewall := u.Firewall(t.Context())
+	for _, err := range []error{links, units, claims, namespaces, firewall} {
 		if !errors.Is(err, host.ErrUnsupported) {
 			t.Error(err)
 		}

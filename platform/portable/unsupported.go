@@ -193,11 +193,6 @@ func (Unsupported) FirewallFiles(context.Context) (host.FirewallFiles, error) {
 	return host.FirewallFiles{}, host.ErrUnsupported
 }
 
-// Hooks is not supported.
-func (Unsupported) Hooks(context.Context) (host.Hooks, error) {
-	return host.Hooks{}, host.ErrUnsupported
-}
-
 // Programs is not supported.
 func (Unsupported) Programs(context.Context, string) (host.Programs, error) {
 	return host.Programs{}, host.ErrUnsupported

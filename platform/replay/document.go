@@ -138,8 +138,6 @@ func networkValues(question string) (args, answer any, known bool) {
 		return nil, new([]host.Qdisc), true
 	case "transforms":
 		return nil, new([]host.Transform), true
-	case "hooks":
-		return nil, new(host.Hooks), true
 	case "programs":
 		return new(string), new(host.Programs), true
 	case "firewall":

@@ -67,7 +67,6 @@ func view(ctx context.Context, h host.Host) {
 	_, _ = h.Counters(ctx)
 	_, _ = h.ExcludedPorts(ctx, "tcp")
 	_, _ = h.ExcludedPorts(ctx, "udp")
-	_, _ = h.Hooks(ctx)
 	_, _ = h.Firewall(ctx)
 	_, _ = h.IPSets(ctx)
 	_, _ = h.PacketQueues(ctx)

@@ -107,11 +107,6 @@ func (p *Player) User(_ context.Context, name string) (uint32, error) {
 	return recall[uint32](p, "user", name)
 }
 
-// Hooks answers from the recording.
-func (p *Player) Hooks(_ context.Context) (host.Hooks, error) {
-	return recall[host.Hooks](p, "hooks", nil)
-}
-
 // Connect answers from the recording.
 func (p *Player) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt, error) {
 	return recall[host.Attempt](p, "connect", q)

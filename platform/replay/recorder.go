@@ -137,11 +137,6 @@ func (r *Recorder) User(ctx context.Context, name string) (uint32, error) {
 	return ask(ctx, r, "user", name, func() (uint32, error) { return r.live.User(ctx, name) })
 }
 
-// Hooks remembers the host's answer.
-func (r *Recorder) Hooks(ctx context.Context) (host.Hooks, error) {
-	return ask(ctx, r, "hooks", nil, func() (host.Hooks, error) { return r.live.Hooks(ctx) })
-}
-
 // Programs remembers the host's answer.
 func (r *Recorder) Programs(ctx context.Context, cgroup string) (host.Programs, error) {
 	return ask(ctx, r, "programs", cgroup, func() (host.Programs, error) { return r.live.Programs(ctx, cgroup) })
