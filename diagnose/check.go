@@ -48,6 +48,8 @@ type Flow struct {
 	// by which its packets come in; both zero for a flow from this host.
 	From    netip.Addr
 	Inbound string
+	// Through: the flow is from elsewhere to elsewhere, and this host hands it on.
+	Through bool
 	// FromPort is the far end's port, 0 if it wasn't told.
 	FromPort uint16
 	// Listener is the socket that would get the connection (bind: that holds

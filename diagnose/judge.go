@@ -162,7 +162,7 @@ func (f *Flow) predicted() Predicted {
 		return Predicted{Outcome: Bound}
 	case f.unread:
 		return Predicted{}
-	case f.Local && (f.Network == "unix" || f.Listener != nil || f.Firewall != nil && f.Firewall.Served):
+	case (f.Local || f.Through) && (f.Network == "unix" || f.Listener != nil || f.Firewall != nil && f.Firewall.Served):
 		return Predicted{Outcome: Connected}
 	}
 	return Predicted{}

@@ -41,8 +41,11 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	case f.Network == "unix" || !f.Destination.IsValid():
 		p.Skip("no packet")
 		return nil
-	case blockedBefore(p) || f.From.IsValid() && !f.Local:
+	case blockedBefore(p) || f.From.IsValid() && !f.Local && !f.Through:
 		p.Skip("no packet gets so far")
+		return nil
+	case f.Firewall != nil:
+		p.Skip("a bridge hands it on without asking the rules")
 		return nil
 	}
 	fw, err := p.Host.Firewall(p.Ctx)
@@ -131,6 +134,9 @@ func packetOf(p *diagnose.Pass) (firewall.Packet, bool) {
 	switch {
 	case f.From.IsValid():
 		packet.Src, packet.IIF, packet.Way = f.From.WithZone("").String(), f.Inbound, "in"
+		if f.Through {
+			packet.Way, packet.OIF = "forward", f.Route.Device
+		}
 		return packet, true
 	case f.Local:
 		packet.Way = "local"
@@ -196,7 +202,7 @@ func led(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) (to netip.Addr
 		if t.Packet.Src != nil {
 			f.Firewall.Source = *t.Packet.Src
 		}
-		f.Firewall.Away = f.Local && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.SwitchedOff() != "" && !to.Addr().IsLoopback())
+		f.Firewall.Away = (f.Local || f.Through) && (t.Packet.Way != "in" && t.Packet.Way != "local" || t.SwitchedOff() != "" && !to.Addr().IsLoopback())
 		ownerOf(p, set, f.Firewall.By, owner.Flow{Network: f.Network, Dst: to.Addr(), Port: to.Port(), Hook: rules.Prerouting})
 	}
 	return to, changed

@@ -77,7 +77,7 @@ func outside(p *diagnose.Pass) (netip.Prefix, string) {
 
 // switchedOff: the flow is led on, and a setting keeps it from getting there.
 func switchedOff(p *diagnose.Pass, key string) diagnose.Cause {
-	to := p.Flow.Firewall.Destination
+	to := p.Flow.Reached()
 	c := diagnose.Cause{Code: "ip-forward-off", Outcome: diagnose.Timeout}
 	fix := diagnose.Fix{Title: "forward packets", NeedsRoot: true, Risk: "medium", Opens: "the way through this host, as far as the firewall's forward chains let pass", PredictedOutcome: diagnose.Connected}
 	if strings.HasSuffix(key, ".route_localnet") {

@@ -25,6 +25,9 @@ type target struct {
 // does, or if that can't be told.
 func noReturn(p *diagnose.Pass, to target) *diagnose.Cause {
 	f := p.Flow
+	if f.Firewall == nil || f.Firewall.By == nil {
+		return nil
+	}
 	why, evidence := lostAnswer(p, to, f.Firewall.Source)
 	port := hairpinOff(p, to)
 	switch {

@@ -79,29 +79,46 @@ func instead(p *diagnose.Pass, h host.Host, network string, to netip.AddrPort) (
 // arriveIn sees what becomes of the flow in the namespace that has its address.
 func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	f := p.Flow
-	to := f.Firewall.Destination
+	to := f.Reached()
 	name := fmt.Sprintf("%s in %s", to, placeName(p, ns))
 	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: to.Port(), States: listening(f.Network)})
 	if err != nil {
 		return err
 	}
 	if best := lookup(socks, to.Addr(), ""); best != nil {
-		if c := noReturn(p, target{at: to, name: name, seen: h}); c != nil {
+		at := target{at: to, name: name, seen: h}
+		c := noReturn(p, at)
+		if f.Firewall == nil || f.Firewall.By == nil {
+			c = noWayBack(p, at)
+		}
+		if c != nil {
 			p.Stop(*c)
 			return nil
 		}
-		c, who := socketCulprit(p, *best)
-		p.Serve(c)
-		// What rules there would do is not asked.
-		fw, err := h.Firewall(p.Ctx)
-		f.Firewall.Served = err == nil && len(fw.Limits) == 0 && len(fw.Rules.Tables) == 0
-		p.OK("NAT leads it to %s, where %s listens on %s", name, who, socketAddress(*best))
+		before := len(p.Stopped())
+		served := inside(p, ns, h, to)
+		if len(p.Stopped()) > before {
+			return nil
+		}
+		if f.Firewall != nil {
+			f.Firewall.Served = served
+		}
+		culprit, who := socketCulprit(p, *best)
+		p.Serve(culprit)
+		p.OK("it gets to %s, where %s listens on %s", name, who, socketAddress(*best))
+		return nil
+	}
+	words, evidence := instead(p, h, f.Network, to)
+	evidence = append([]diagnose.Evidence{{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)}}, evidence...)
+	if f.Firewall == nil || f.Firewall.By == nil {
+		c := nobodyThere(name, words)
+		c.Evidence = evidence
+		p.Stop(c)
 		return nil
 	}
 	c := deadTarget(f)
-	words, evidence := instead(p, h, f.Network, to)
 	c.Title = fmt.Sprintf("%s leads %s to %s, %s.", ruleWords(f.Firewall.By), f, name, words)
-	c.Evidence = append(append(c.Evidence, diagnose.Evidence{Source: nsSource(ns), What: "network namespace", Value: fmt.Sprint(ns.Inode)}), evidence...)
+	c.Evidence = append(c.Evidence, evidence...)
 	shadowedTarget(p, &c)
 	p.Stop(c)
 	return nil

@@ -13,7 +13,7 @@ import (
 var route = &diagnose.Check{
 	ID: "route", Doc: "which way the kernel sends the packet, and from which address",
 	Codes: []string{"no-route", "route-unreachable", "route-prohibit", "route-blackhole", "loopback-down", "local-route-missing", "link-down", "ipv6-disabled",
-		"rp-filter", "reply-route"},
+		"rp-filter", "reply-route", "ip-forward-off"},
 	For: diagnose.AskConnect,
 	Run: runRoute,
 }

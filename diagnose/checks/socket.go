@@ -12,15 +12,18 @@ import (
 
 var socket = &diagnose.Check{
 	ID: "socket", Doc: "which listening socket the kernel gives the connection to, if any",
-	Codes: []string{"no-listener", "listener-other-address", "listener-other-family", "listener-v6only", "listener-on-device",
+	Codes: append(slices.Clone(firewallCodes), "reply-route", "no-listener", "listener-other-address", "listener-other-family", "listener-v6only", "listener-on-device",
 		"listener-address-gone", "listener-other-netns", "port-not-published", "listener-other-port", "listener-unix-only", "config-not-applied",
-		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload", "nat-dead-target", "nat-not-for-local", "nat-no-return", "nat-shadowed"},
+		"unit-failed", "unit-inactive", "unit-activating", "unit-masked", "unit-needs-reload", "nat-dead-target", "nat-not-for-local", "nat-no-return", "nat-shadowed"),
 	For: diagnose.AskConnect, Behind: true,
 	Run: runSocket,
 }
 
 func runSocket(p *diagnose.Pass) error {
 	f := p.Flow
+	if f.Through && (f.Firewall == nil || !f.Firewall.Destination.IsValid() || f.Firewall.Away) {
+		return followThrough(p)
+	}
 	if f.Network == "unix" || !f.Local {
 		p.Skip("the listener is not on this host")
 		return nil

@@ -13,8 +13,7 @@ import (
 func routeIn(p *diagnose.Pass, out host.Route) error {
 	f := p.Flow
 	if out.Type != "local" {
-		p.Unknown(host.Limit{What: "the way of " + f.From.String() + " to " + f.Addr().String(), Why: "it is not an address of this host, and forwarding is not predicted", Needs: "portwhy on the host that has the address"})
-		return nil
+		return routeThrough(p, out)
 	}
 	f.Local = true
 	back, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: f.From, Source: f.Addr()})

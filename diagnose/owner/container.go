@@ -88,6 +88,28 @@ func (f *Facts) container(o *Owner, p *place, flow Flow) {
 	}
 }
 
+// apart tells Docker's rule that keeps the containers of one network from each
+// other (icc=false, com.docker.network.bridge.enable_icc). It stands in FORWARD,
+// with nothing around it that tells.
+func (f *Facts) apart(o *Owner, p *place, flow Flow) bool {
+	if p.rule == nil || p.chain.Name != "FORWARD" || p.table.Backend == rules.NFT {
+		return false
+	}
+	w := words(f.text(p.table, p.chain, p.rule))
+	if at := slices.Index(w, "-i"); at < 0 || len(w)-at != 6 || !slices.Equal(w[at:], []string{"-i", w[at+1], "-o", w[at+1], "-j", "DROP"}) {
+		return false
+	}
+	from, to := containerAt(f.containers(), flow.Src), containerAt(f.containers(), flow.Dst)
+	if from == nil || to == nil || from.Engine != "docker" || to.Engine != "docker" {
+		return false
+	}
+	o.Manager = "docker"
+	describe(o, to)
+	o.Says = "containers of this network may not reach each other (icc is off)"
+	o.Fixes = []Fix{inDockerUser(p, flow)}
+	return true
+}
+
 // containerAt is the container that has an address.
 func containerAt(containers []host.Container, a netip.Addr) *host.Container {
 	for i, c := range containers {

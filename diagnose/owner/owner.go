@@ -114,7 +114,7 @@ func (f *Facts) Of(c *diagnose.Culprit, flow Flow) Owner {
 	case "kube-proxy":
 		kubeProxy(&o, p)
 	case "":
-		f.nobody(&o, p)
+		f.nobody(&o, p, flow)
 	default:
 		ban(&o, p, flow)
 	}
@@ -126,7 +126,10 @@ func (f *Facts) Of(c *diagnose.Culprit, flow Flow) Owner {
 
 // nobody is for rules without a name around them that tells: they are in a file
 // that is loaded at boot, or about a container's address, or not known.
-func (f *Facts) nobody(o *Owner, p *place) {
+func (f *Facts) nobody(o *Owner, p *place, flow Flow) {
+	if f.apart(o, p, flow) {
+		return
+	}
 	if p.table.Name == "raw" && p.chain.Name == "PREROUTING" {
 		if c := f.containerOf(p, f.containers()); c != nil {
 			o.Manager = c.Engine

@@ -1,0 +1,138 @@
+package checks
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// routeThrough is the way of a packet that this host hands on: from one container
+// to another, or from one network to another. out is the route to the destination.
+func routeThrough(p *diagnose.Pass, out host.Route) error {
+	f := p.Flow
+	unknown := func(why string) error {
+		p.Unknown(host.Limit{What: "the way of " + f.From.String() + " to " + f.Addr().String(), Why: why, Needs: "portwhy on the host that has the address"})
+		return nil
+	}
+	back, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: f.From})
+	if err != nil {
+		return err
+	}
+	if f.Inbound == "" {
+		f.Inbound = back.Device
+	}
+	switch {
+	case out.Errno != "" || out.Type != "unicast" || out.Device == "":
+		return unknown("this host has no way to it: " + routeText(out))
+	case f.Inbound == "" || f.Inbound == "lo" || back.Type == "local":
+		return unknown(f.From.String() + " doesn't come from another host")
+	case f.Inbound == out.Device:
+		links, err := p.Host.Links(p.Ctx)
+		if err != nil {
+			return err
+		}
+		if l := linkByName(links, out.Device); l == nil || l.Kind != "bridge" {
+			return unknown(fmt.Sprintf("both are on the link of %s, so that the packet doesn't come by this host", out.Device))
+		}
+		f.Through = true
+		if !bridgeFilters(p, f.Addr().Is6()) {
+			f.Firewall = &diagnose.Filtered{}
+		}
+		p.OK("the bridge %s hands it on", out.Device)
+		return nil
+	}
+	in, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound})
+	if err != nil {
+		return err
+	}
+	if stopWayIn(p, in, back) {
+		return nil
+	}
+	f.Through = true
+	key := "net.ipv4.conf." + f.Inbound + ".forwarding"
+	if f.Addr().Is6() {
+		key = "net.ipv6.conf.all.forwarding"
+	}
+	if s, err := p.Host.Sysctl(p.Ctx, key); err == nil && strings.TrimSpace(s.Value) == "0" {
+		p.Stop(switchedOff(p, key))
+		return nil
+	}
+	p.OK("in by %s, on by %s: %s", f.Inbound, out.Device, routeText(out))
+	return nil
+}
+
+// followThrough follows what this host hands on into the namespace that has the
+// address.
+func followThrough(p *diagnose.Pass) error {
+	to := p.Flow.Reached()
+	if ns, h := namespaceWith(p, to.Addr()); h != nil {
+		return arriveIn(p, ns, h)
+	}
+	p.Skip("%s is no address of a namespace that can be entered", to)
+	return nil
+}
+
+// nobodyThere is the cause of a flow that gets to a namespace in which nothing
+// takes it, without NAT.
+func nobodyThere(name, words string) diagnose.Cause {
+	return diagnose.Cause{Code: "no-listener", Outcome: diagnose.Refused, Title: fmt.Sprintf("It gets to %s, %s.", name, words)}
+}
+
+// noWayBack is the cause of a flow without NAT whose target has no route for the
+// answer; nil if it has one.
+func noWayBack(p *diagnose.Pass, to target) *diagnose.Cause {
+	f := p.Flow
+	back, err := to.seen.RouteTo(p.Ctx, host.RouteQuery{Destination: f.From, Source: to.at.Addr()})
+	if err != nil || back.Errno == "" {
+		return nil
+	}
+	return &diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: true, Culprit: &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: routeText(back)},
+		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("there, %s from %s", f.From, to.at.Addr()), Value: routeText(back)}},
+		Title:    fmt.Sprintf("The packet gets to %s, but the answer has no way to %s from there (%s).", to.name, f.From, back.Errno)}
+}
+
+// inside asks the rules of the namespace to which a flow gets. It reports whether
+// they let it pass there and back, and stops the flow where they don't.
+func inside(p *diagnose.Pass, ns host.Namespace, h host.Host, to netip.AddrPort) (passes bool) {
+	f := p.Flow
+	fw, err := h.Firewall(p.Ctx)
+	if err != nil || len(fw.Limits) > 0 {
+		return false
+	}
+	if len(fw.Rules.Tables) == 0 {
+		return true
+	}
+	src := f.Source
+	if f.Firewall != nil && f.Firewall.Source.IsValid() {
+		src = f.Firewall.Source
+	}
+	addresses, err := h.Addresses(p.Ctx)
+	if err != nil || !src.IsValid() {
+		return false
+	}
+	own := ownAddress(addresses, to.Addr())
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, h), firewall.Printer(p.Ctx, h), "")
+	look, err := tracer.LookFrom(firewall.Packet{Proto: f.Network, Src: src.WithZone("").Unmap().String(), Dst: to.String(), IIF: own.Device, Way: "in"}, clientPorts(p))
+	if err != nil {
+		return false
+	}
+	if t := stoppedAgain(look); t != nil {
+		c := stoppedBy(t)
+		c.Code = firewallCode(&diagnose.Flow{From: src}, t)
+		if t == look.Back {
+			c.Code, c.Outcome = "firewall-reply-blocked", diagnose.Timeout
+		}
+		c.Title = fmt.Sprintf("It gets to %s in %s, whose own rules stop it: %s (%s).", to, placeName(p, ns), deciding(t), chainWords(t))
+		p.Stop(c)
+		return false
+	}
+	if predicted(look) != diagnose.Connected {
+		p.Limit(host.Limit{What: "what the rules in " + placeName(p, ns) + " do", Why: "they can't be decided", Needs: "a look at the rules there: portwhy rules --netns"})
+		return false
+	}
+	return true
+}
