@@ -60,6 +60,9 @@ func (r *Redactor) see(c class, s string) {
 	}
 	if c != idText && c != unitText && c != cgroupText && c != labelText {
 		r.seeSecrets(s, r.finder.in(s))
+		if r.level == All {
+			r.names.seeHosts(s)
+		}
 	}
 	r.seeText(s)
 }
@@ -79,7 +82,7 @@ func (r *Redactor) seeText(s string) {
 // change is what stands for a string.
 func (r *Redactor) change(c class, s string) string {
 	if c == idText {
-		return s
+		return r.withoutSecrets(s)
 	}
 	if r.level == All {
 		switch c {

@@ -3,6 +3,7 @@ package redact
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/portwhy/portwhy/platform/host"
@@ -196,6 +197,13 @@ func (w *walker) argv(args []string) {
 		if w.mode == seeing {
 			w.seeSecrets(arg, found[i])
 			w.seeText(arg)
+			if w.level != All {
+				continue
+			}
+			w.names.seeHosts(arg)
+			if i > 0 && strings.HasPrefix(args[i-1], "-") && hostKey(args[i-1]) {
+				w.names.seeValue(arg)
+			}
 		} else {
 			args[i] = w.rewrite(arg, found[i])
 		}
