@@ -59,7 +59,7 @@ func landlock() error {
 
 // packages are Debian's names where they differ from the program's.
 var packages = map[string]string{"ip": "iproute2", "tc": "iproute2", "ss": "iproute2", "bridge": "iproute2", "nft": "nftables", "nginx": "nginx-light",
-	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
+	"iptables-nft": "iptables", "iptables-legacy": "iptables", "ip6tables-nft": "iptables", "ip6tables-legacy": "iptables", "arptables-nft": "iptables", "sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
 	"apache2": "apache2-bin", "dockerd": "docker.io", "docker": "docker.io", "prlimit": "util-linux", "sysctl": "procps",
 	"redis-cli": "redis-tools", "systemd-socket-activate": "systemd", "systemctl": "systemd", "systemd-run": "systemd", "nsenter": "util-linux", "postgres": "postgresql",
 	"firewall-cmd": "firewalld", "fail2ban-server": "fail2ban", "fail2ban-client": "fail2ban", "dbus-daemon": "dbus"}

@@ -238,7 +238,7 @@ func endsOf(f *diagnose.Flow, t *firewall.Trace) ends {
 		dst, dport = p.Dst.String(), strconv.Itoa(int(*p.Dport))
 	}
 	e := ends{side: "d", port: dport, six: strings.Contains(dst, ":"), local: t.Asked.Way == "local", out: d.Hook == rules.Output || d.Hook == rules.Postrouting,
-		answer: t.Answers(), tracked: t.Asked.State == "established"}
+		answer: t.Answers(), tracked: t.Answers() && t.Established()}
 	if e.answer {
 		e.side, e.port = "s", sport
 	}

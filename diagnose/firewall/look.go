@@ -35,12 +35,14 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 		l.BackUnknown = why
 		return l, nil
 	}
-	if l.Back, err = t.trace(back, there.came); err != nil {
-		return nil, err
-	}
-	if there.zoned || l.Back.zoned {
-		l.Back, l.BackUnknown = nil, "rules put the flow into a zone of conntrack, and whether the answer is in the same isn't followed"
+	if there.zoneOff {
+		l.BackUnknown = "into which zone of conntrack rules put the flow is not known"
 		return l, nil
+	}
+	came := *there.came
+	came.Zone = there.zone
+	if l.Back, err = t.trace(back, &came); err != nil {
+		return nil, err
 	}
 	if l.Back.Verdict == "accept" && back.State == "established" && strings.EqualFold(first.Proto, "tcp") {
 		then := first

@@ -12,6 +12,10 @@ import (
 // Answers reports whether the packet is the answer to another.
 func (t *Trace) Answers() bool { return t.answers }
 
+// Established reports whether conntrack knows the packet as one of a connection
+// where it is decided.
+func (t *Trace) Established() bool { return t.state == eval.Established }
+
 // UnreadQueue is the queue to which the rule that decided hands the packet, where
 // that is why it is lost: no program reads the queue.
 func (t *Trace) UnreadQueue() (number uint16, unread bool) {

@@ -39,7 +39,8 @@ type Trace struct {
 	off     string       // the setting by which it isn't forwarded
 	state   uint32       // of conntrack, at the end
 	answers bool         // it answers another
-	zoned   bool         // it was put into a zone of conntrack
+	zone    eval.Zone    // of conntrack, into which it was put
+	zoneOff bool         // that isn't known
 	decided *rules.Rule  // nil for a policy
 	chain   *rules.Chain // that decided
 }
@@ -225,7 +226,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 		doc.DecidedBy = &Decider{t.rule(by.Table, by.Chain, by.Rule), by.Rule == nil, by.Hook, by.Priority, setOf(by)}
 		doc.decided, doc.chain = by.Rule, by.Chain
 	}
-	doc.Packet, doc.state, doc.zoned = left(r.Packet), r.State, r.Zoned
+	doc.Packet, doc.state, doc.zone, doc.zoneOff = left(r.Packet), r.State, r.Zone, r.ZoneUnknown
 	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
 	switch r.Verdict {
 	case eval.Accept:

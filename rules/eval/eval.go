@@ -75,9 +75,10 @@ type Result struct {
 	// State is the packet's conntrack state at the end: a bit of NF_CT_STATE_*, 0
 	// where conntrack has not seen it, and on different ways [Mixed].
 	State uint32
-	// Zoned says that on one of the ways a rule put the packet's flow into a zone
-	// of conntrack, in which the other direction may not be.
-	Zoned bool
+	// Zone is the zone of conntrack into which rules put the packet's flow; on
+	// different ways there may be several, and it isn't known.
+	Zone        Zone
+	ZoneUnknown bool
 }
 
 // Mixed is a state that is not the same on all ways.
@@ -136,7 +137,7 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 			w.packet.Out, w.packet.OutIndex, w.way = "", 0, ""
 		}
 		if way == 0 {
-			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state, Zoned: w.flow.zone != 0}
+			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state, Zone: w.flow.inZone()}
 		} else {
 			result.join(&w)
 		}
@@ -186,7 +187,7 @@ func (r *Result) join(w *walk) {
 	if r.Packet.Out != w.packet.Out {
 		r.Packet.Out, r.Packet.OutIndex = "", 0
 	}
-	r.Zoned = r.Zoned || w.flow.zone != 0
+	r.ZoneUnknown = r.ZoneUnknown || r.Zone != w.flow.inZone()
 	if r.State != w.flow.state {
 		r.State = Mixed
 	}

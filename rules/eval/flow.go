@@ -32,6 +32,23 @@ type flow struct {
 	diverted            bool // TPROXY hands the packet to a local socket
 }
 
+// Zone is a zone of conntrack. Dir is 0 where it holds for both directions, 1 for
+// the original's and 2 for the reply's only.
+type Zone struct {
+	ID  uint16
+	Dir int8
+}
+
+func (f *flow) inZone() Zone { return Zone{f.zone, f.zoneDir} }
+
+// replies is the zone in which conntrack has the answers (nf_ct_zone_id).
+func (z Zone) replies() uint16 {
+	if z.Dir == 1 {
+		return 0
+	}
+	return z.ID
+}
+
 // tuple is the packet's addresses and ports as conntrack keeps them: for ICMP
 // the identifier stands as the source's, type and code as the destination's port.
 type tuple struct {
@@ -168,8 +185,11 @@ func (w *walk) track() bool {
 	if w.spoiled && w.hook == rules.Prerouting && w.sysctl("net/netfilter/nf_conntrack_checksum") != "0" {
 		state = Invalid
 	}
-	zoned := f.template
-	f.state, f.template = state, false
+	f.template = false
+	if p.First != nil && state == Established && f.inZone().replies() != p.First.Zone.replies() {
+		state = p.firstState() // in another zone conntrack doesn't find the flow
+	}
+	f.state = state
 	switch state {
 	case Invalid, Untracked:
 		return true
@@ -177,7 +197,7 @@ func (w *walk) track() bool {
 	w.enter()
 	f.fresh = state == New
 	if p.First != nil && !f.fresh {
-		if zoned || !f.original.same(w.given.tuple()) {
+		if !f.original.same(w.given.tuple()) {
 			return w.giveUp("ct", "a rule has changed the packet before conntrack, and what flow it then belongs to is not known")
 		}
 		f.answered(p.First.tuple())
