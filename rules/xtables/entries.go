@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -248,7 +249,34 @@ func (d *decoder) chain(s span) error {
 	}
 	s.chain.Rules = make([]*rules.Rule, n)
 	block := make([]rules.Rule, n)
-	for i := range n {
+	if n < partLeast {
+		return d.part(s, block, 0, n)
+	}
+	// The parts of a long chain are read side by side.
+	parts := min(partsMost, n/(partLeast/2))
+	errs := make([]error, parts)
+	var wait sync.WaitGroup
+	for i := range parts {
+		wait.Go(func() { errs[i] = d.fork().part(s, block, i*n/parts, (i+1)*n/parts) })
+	}
+	wait.Wait()
+	return cmp.Or(errs...)
+}
+
+const (
+	partLeast = 8192 // rules that are worth reading in parts
+	partsMost = 4
+)
+
+// fork is a decoder of the same table with memory of its own.
+func (d *decoder) fork() *decoder {
+	return &decoder{layout: d.layout, blob: d.blob, table: d.table, entries: d.entries, chains: d.chains,
+		names: map[string]string{}, verdicts: map[rules.Verdict]rules.Expr{}}
+}
+
+// part reads the rules of a chain from one place to before another.
+func (d *decoder) part(s span, block []rules.Rule, from, to int) error {
+	for i := from; i < to; i++ {
 		r := &block[i]
 		r.Number = i + 1
 		if err := d.rule(r, d.entries[s.first+i]); err != nil {

@@ -3,6 +3,9 @@ package xtables
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/portwhy/portwhy/rules"
@@ -69,6 +72,37 @@ func TestDecodeEntries(t *testing.T) {
 	}
 	if r := table.Chains[3].Rules[0]; describe(r) != "{} comment target" || r.Comment != "why" || r.Packets == 0 {
 		t.Errorf("%s %+v", describe(r), r)
+	}
+}
+
+// A long chain is read in parts: each rule is in its place all the same, and a
+// wrong one is named.
+func TestDecodeLongChain(t *testing.T) {
+	const n, size = partLeast + 3, 112 + 288 + 64
+	info, blob := sample()
+	first := len(blob) - (112 + 64) - (112 + 40) - size
+	long := slices.Clone(blob[:first])
+	for i := range n {
+		long = append(long, blob[first:first+size]...)
+		binary.NativeEndian.PutUint64(long[first+i*size+96:], uint64(1000+i))
+	}
+	long = append(long, blob[first+size:]...)
+	table, err := DecodeEntries(rules.IP, "filter", info, long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := table.Chains[3].Rules
+	if len(list) != n {
+		t.Fatalf("%d rules, want %d", len(list), n)
+	}
+	for i, r := range list {
+		if r.Number != i+1 || r.Packets != uint64(1000+i) || describe(r) != "{} comment target" {
+			t.Fatalf("rule %d: %s %+v", i+1, describe(r), r)
+		}
+	}
+	binary.NativeEndian.PutUint16(long[first+(n-2)*size+112:], 4)
+	if _, err := DecodeEntries(rules.IP, "filter", info, long); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("rule %d: ", n-1)) {
+		t.Errorf("%v, want one about rule %d", err, n-1)
 	}
 }
 
