@@ -33,6 +33,7 @@ var documents = []struct {
 	{"rules", firewall.RulesSchema, "the firewall's rules: portwhy rules", reflect.TypeFor[firewall.Page]()},
 	{"why", firewall.WhySchema, "what rules do, or why they do nothing: portwhy rules why", reflect.TypeFor[firewall.Whys]()},
 	{"fixes", FixesSchema, "what was done to this host: portwhy fix log", reflect.TypeFor[Fixes]()},
+	{"plan", plan.Schema, "a file for portwhy plan", nil},
 	{"plan-check", plan.CheckSchema, "what in a plan clashes: portwhy plan check", reflect.TypeFor[plan.Checked]()},
 	{"plan-verify", plan.VerifySchema, "what became of a plan's connections: portwhy plan verify", reflect.TypeFor[plan.Verified]()},
 	{"plan-next", NextSchema, "ports that are free: portwhy plan next", reflect.TypeFor[Next]()},
@@ -43,6 +44,9 @@ var documents = []struct {
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
 	{"version", VersionSchema, "which portwhy this is: portwhy version", reflect.TypeFor[Build]()},
 }
+
+// inputs describe those of the documents that are read.
+var inputs = map[string]func() *jsonschema.Schema{"plan": plan.FileJSONSchema, "checks": check.FileJSONSchema}
 
 // recording is the envelope of a recorded host. What a question's arguments
 // and its answer look like belongs to the version that recorded it.
@@ -84,7 +88,7 @@ func newSchema(s *session) *cobra.Command {
 					continue
 				}
 				if d.typ == nil {
-					return s.document(headed(check.FileJSONSchema(), d.schema))
+					return s.document(headed(inputs[d.name](), d.schema))
 				}
 				schema, err := schemaOf(d.typ, d.schema)
 				if err != nil {
