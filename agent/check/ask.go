@@ -34,6 +34,8 @@ func (a *asker) ask() error {
 		return a.from()
 	case kindFirewall:
 		return a.firewall()
+	case kindPlan:
+		return a.plan()
 	}
 	return a.connect()
 }

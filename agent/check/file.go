@@ -123,7 +123,7 @@ func (r *reader) check(n document.Node) (Spec, error) {
 		s.Expect = Reachable
 		return s, s.aim(n)
 	}
-	f, err := n.Fields("name", "target", "expect", "answered_by", "tls", "latency", "queue", "bound_by", "unreachable_from", "reachable_from", "firewall", "timeout", "retry")
+	f, err := n.Fields("name", "target", "expect", "answered_by", "tls", "latency", "queue", "bound_by", "unreachable_from", "reachable_from", "firewall", "plan", "timeout", "retry")
 	if err != nil {
 		return s, err
 	}
@@ -146,6 +146,7 @@ func (r *reader) check(n document.Node) (Spec, error) {
 		{"unreachable_from", func(n document.Node) error { s.UnreachableFrom, err = networks(n); return err }},
 		{"reachable_from", func(n document.Node) error { s.ReachableFrom, err = networks(n); return err }},
 		{"firewall", func(n document.Node) error { s.Firewall, err = r.saved(n); return err }},
+		{"plan", func(n document.Node) error { s.Plan, err = r.planned(n); return err }},
 		{"timeout", func(n document.Node) error { s.Timeout, err = timeout(n); return err }},
 		{"retry", func(n document.Node) error { s.Retry, err = n.Int(0, maxRetry); return err }},
 	} {
@@ -168,10 +169,10 @@ func (s *Spec) fits(n document.Node, f map[string]document.Node) error {
 		s.Expect = Reachable
 	}
 	switch {
-	case s.Target == nil && kind != kindFirewall:
-		return n.Errorf("expected a \"target\" to ask about, or \"firewall\"")
-	case s.Target != nil && kind == kindFirewall:
-		return f["target"].Errorf("firewall is a check of its own: it has no target")
+	case s.Target == nil && kind != kindFirewall && kind != kindPlan:
+		return n.Errorf("expected a \"target\" to ask about, or \"firewall\" or \"plan\"")
+	case s.Target != nil && (kind == kindFirewall || kind == kindPlan):
+		return f["target"].Errorf("%s is a check of its own: it has no target", kind)
 	case kind != kindConnect && s.Target != nil && s.Target.Network == "unix":
 		return f["target"].Errorf("a unix socket has no port, and no firewall before it")
 	}
@@ -179,7 +180,7 @@ func (s *Spec) fits(n document.Node, f map[string]document.Node) error {
 		return f["target"].Errorf("from outside nothing gets to loopback: write :%d for all addresses of this host", s.Target.Port)
 	}
 	asks := map[string][]string{kindConnect: {"expect", "answered_by", "tls", "latency", "queue"}, kindBound: {"bound_by"},
-		kindFrom: {"unreachable_from", "reachable_from"}, kindFirewall: {"firewall"}}
+		kindFrom: {"unreachable_from", "reachable_from"}, kindFirewall: {"firewall"}, kindPlan: {"plan"}}
 	for other, keys := range asks {
 		for _, key := range keys {
 			if v := f[key]; other != kind && !v.IsZero() {
@@ -335,11 +336,8 @@ func (r *reader) saved(n document.Node) (*Saved, error) {
 	}
 	var s Saved
 	if v := f["unchanged_since"]; !v.IsZero() {
-		if s.File, err = v.Text(); err != nil {
+		if s.File, err = r.path(v); err != nil {
 			return nil, err
-		}
-		if !filepath.IsAbs(s.File) && r.file != "-" {
-			s.File = filepath.Join(filepath.Dir(r.file), s.File)
 		}
 	}
 	if v := f["fingerprint"]; !v.IsZero() {
@@ -354,4 +352,35 @@ func (r *reader) saved(n document.Node) (*Saved, error) {
 		return nil, n.Errorf("expected unchanged_since: FILE, or fingerprint: HEX")
 	}
 	return &s, nil
+}
+
+// path is that of a file that is named beside this one.
+func (r *reader) path(n document.Node) (string, error) {
+	text, err := n.Text()
+	if err == nil && !filepath.IsAbs(text) && r.file != "-" {
+		text = filepath.Join(filepath.Dir(r.file), text)
+	}
+	return text, err
+}
+
+func (r *reader) planned(n document.Node) (*Planned, error) {
+	f, err := n.Fields("file", "environment", "host")
+	if err != nil {
+		return nil, err
+	}
+	if f["file"].IsZero() {
+		return nil, n.Errorf("expected file: the plan's")
+	}
+	var p Planned
+	if p.File, err = r.path(f["file"]); err != nil {
+		return nil, err
+	}
+	for key, to := range map[string]*string{"environment": &p.Environment, "host": &p.Host} {
+		if v := f[key]; !v.IsZero() {
+			if *to, err = name(v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &p, nil
 }

@@ -30,6 +30,7 @@ checks:
   - {target: "udp://:53", bound_by: {process: dnsmasq, user: 101}}
   - firewall: {unchanged_since: rules.json}
   - {target: ":22", unreachable_from: [10.0.0.0/8, "fe80::1%eth0"], reachable_from: 192.0.2.7}
+  - plan: {file: plan.yaml, environment: prod}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +46,7 @@ checks:
 		`14:5 bound "udp://:53 only for dnsmasq, user 101"  timeout 2s retry 1`,
 		`15:5 firewall "firewall as in dir/rules.json"  timeout 2s retry 1`,
 		`16:5 from ":22 not from 10.0.0.0/8, not from fe80::1%eth0, from 192.0.2.7"  timeout 2s retry 1`,
+		`17:5 plan "plan dir/plan.yaml"  timeout 2s retry 1`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -70,7 +72,7 @@ func TestReadErrors(t *testing.T) {
 		{"version: 1\nchecks: [[80]]", `f.yaml:2:10: expected a target, or keys with values, found a list`},
 		{"version: 1\nchecks:\n  - {target: 80, expects: refused}", `f.yaml:3:18: unknown key "expects"; "expect" was meant?`},
 		{"version: 1\nchecks:\n  - {target: 80, expect: open}", `f.yaml:3:26: "open" is none of reachable, refused, closed`},
-		{"version: 1\nchecks:\n  - {expect: refused}", `f.yaml:3:5: expected a "target" to ask about, or "firewall"`},
+		{"version: 1\nchecks:\n  - {expect: refused}", `f.yaml:3:5: expected a "target" to ask about, or "firewall" or "plan"`},
 		{"version: 1\nchecks:\n  - {target: 80, latency: fast}", `f.yaml:3:27: expected a time with its unit, as in 500ms or 3s, found "fast"`},
 		{"version: 1\nchecks:\n  - {target: 80, timeout: 0s}", `f.yaml:3:27: expected a time from 1ms to 10m0s, found 0s`},
 		{"version: 1\nchecks:\n  - {target: 80, queue: 120%}", `f.yaml:3:25: expected a share from 0% to 100%, found "120%"`},
@@ -90,6 +92,8 @@ func TestReadErrors(t *testing.T) {
 		{"version: 1\nchecks:\n  - {target: ':80', unreachable_from: []}", `f.yaml:3:39: expected from 1 to 64 addresses or networks`},
 		{"version: 1\nchecks:\n  - {target: 'localhost:80', unreachable_from: 10.0.0.9}", `f.yaml:3:14: from outside nothing gets to loopback: write :80 for all addresses of this host`},
 		{"version: 1\nchecks:\n  - {target: ':80', reachable_from: 10.0.0.9, expect: refused}", `expect doesn't go with unreachable_from, reachable_from: make it a check of its own`},
+		{"version: 1\nchecks:\n  - {plan: {environment: prod}}", `f.yaml:3:12: expected file: the plan's`},
+		{"version: 1\nchecks:\n  - {target: 80, plan: {file: x}}", `f.yaml:3:14: plan is a check of its own: it has no target`},
 		{"version: 1\nchecks:\n  - {target: 80, name: }", `f.yaml:3:24: name has no value`},
 		{"version: 1\nchecks: &a [80]\n", `f.yaml:2:9: anchors and aliases are not taken: write it out`},
 		{"version: 1\nchecks: [" + strings.Repeat("80,", maxChecks+1) + "]", `f.yaml:2:9: there are 10001 checks; 10000 are the most`},

@@ -40,8 +40,8 @@ type Summary struct {
 // Result is the answer of one check.
 type Result struct {
 	Name   string `json:"name"`
-	Kind   string `json:"kind"`   // connect, bound, from, firewall
-	Target string `json:"target"` // empty for the firewall
+	Kind   string `json:"kind"`   // connect, bound, from, firewall, plan
+	Target string `json:"target"` // empty for the firewall and a plan
 	// File, Line and Column are where the check is written.
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`

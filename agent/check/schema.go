@@ -54,6 +54,11 @@ func FileJSONSchema() *jsonschema.Schema {
 			"unchanged_since": text("the file that portwhy rules -o json wrote, relative to this one"),
 			"fingerprint":     &jsonschema.Schema{Type: "string", Description: "the fingerprint in such a file", Pattern: `^[0-9a-f]{64}$`},
 		}),
+		"plan": object("that a plan holds, by itself and on this host", map[string]*jsonschema.Schema{
+			"file":        text("the plan's file, relative to this one"),
+			"environment": scalar("the environment that is here; by default the only one"),
+			"host":        scalar("what the plan calls this host; by default it is known by its addresses"),
+		}),
 		"timeout": timeout(),
 		"retry":   retry(),
 	})

@@ -35,6 +35,8 @@ type Spec struct {
 	UnreachableFrom, ReachableFrom []Sources
 	// Firewall is what the firewall has to be like; nil: it isn't asked.
 	Firewall *Saved
+	// Plan is a plan that has to hold by itself and here; nil: it isn't asked.
+	Plan *Planned
 
 	Timeout time.Duration // of one probe; 0: the caller's
 	Retry   int           // how often it is asked again if it fails; -1: the caller's
@@ -103,18 +105,25 @@ type Saved struct {
 	Fingerprint string
 }
 
+// Planned is a plan's file, the environment that is here and the name that the plan
+// gives to this host; empty: the only one, and by its addresses.
+type Planned struct{ File, Environment, Host string }
+
 // Kinds of checks, by what they ask.
 const (
 	kindConnect  = "connect"
 	kindBound    = "bound"
 	kindFrom     = "from"
 	kindFirewall = "firewall"
+	kindPlan     = "plan"
 )
 
 func (s Spec) kind() string {
 	switch {
 	case s.Firewall != nil:
 		return kindFirewall
+	case s.Plan != nil:
+		return kindPlan
 	case !s.BoundBy.IsZero():
 		return kindBound
 	case len(s.UnreachableFrom)+len(s.ReachableFrom) > 0:
@@ -134,6 +143,8 @@ func (s Spec) Title() string {
 			return "firewall as in " + s.Firewall.File
 		}
 		return "firewall unchanged"
+	case kindPlan:
+		return "plan " + s.Plan.File
 	case kindBound:
 		return s.Target.Input + " only for " + s.BoundBy.String()
 	case kindFrom:
