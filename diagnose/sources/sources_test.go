@@ -14,6 +14,7 @@ import (
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/files"
+	"github.com/portwhy/portwhy/rules/ipset"
 )
 
 // box is a host with one device, eth0, and the rules of a file. Asking it anything
@@ -62,6 +63,9 @@ func (b box) RouteTo(ctx context.Context, q host.RouteQuery) (host.Route, error)
 
 func (b box) Sysctl(context.Context, string) (host.Sysctl, error) {
 	return host.Sysctl{}, host.ErrUnsupported
+}
+func (b box) IPSetTest(context.Context, host.IPSetQuery) (bool, error) {
+	return false, host.ErrUnsupported
 }
 func (b box) PacketQueues(context.Context) ([]uint16, error) { return nil, nil }
 func (b box) Firewall(context.Context) (host.Firewall, error) {
@@ -284,4 +288,59 @@ func between(t *rapid.T, r Range) netip.Addr {
 func tracer(h box) *firewall.Tracer {
 	ctx := context.Background()
 	return firewall.NewTracer(h.rules, firewall.Facts(ctx, h), firewall.Printer(ctx, h), "")
+}
+
+// Entries of ipsets, of sets that list others, and what was not read.
+func TestIPSets(t *testing.T) {
+	rules := "*filter\n:INPUT DROP [0:0]\n-A INPUT -m set --match-set all src -j ACCEPT\nCOMMIT\n"
+	sets := "create nets hash:net family inet\nadd nets 10.0.1.0/26\nadd nets 10.0.1.16/28 nomatch\ncreate hosts hash:ip family inet\nadd hosts 10.0.1.200\ncreate all list:set size 8\nadd all nets\nadd all hosts\n"
+	h := hostWith(t, rules)
+	h.rules.Merge(hostWith(t, sets).rules)
+	ipset.NameSets(h.rules)
+	a, err := Ask(t.Context(), h, query("10.0.1.0/24"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := brief(a), "10.0.1.0-10.0.1.15 yes, 10.0.1.16-10.0.1.31 no, 10.0.1.32-10.0.1.63 yes, 10.0.1.64-10.0.1.199 no, 10.0.1.200 yes, 10.0.1.201-10.0.1.255 no"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	h.rules.IPSet("nets").Known = false
+	h.rules.IPSet("nets").Elements = nil
+	if a, err = Ask(t.Context(), h, query("10.0.1.0/24")); err != nil || len(a.Limits) != 1 || !strings.Contains(a.Limits[0].Why, "ipset nets were not all read") {
+		t.Errorf("%s %+v, %v", brief(a), a, err)
+	}
+}
+
+// UDP has no packet that completes a connection, and ports of its own.
+func TestUDP(t *testing.T) {
+	h := hostWith(t, nft("udp dport 53 ip saddr 10.0.1.0/25 accept"))
+	q := query("10.0.1.0/24")
+	q.Network, q.Port = "udp", 53
+	a, err := Ask(t.Context(), h, q)
+	if err != nil || brief(a) != "10.0.1.0-10.0.1.127 yes, 10.0.1.128-10.0.1.255 no" {
+		t.Errorf("%s, %v", brief(a), err)
+	}
+}
+
+// A ruleset of any kind has cuts, or doubts; none makes them panic.
+func FuzzCuts(f *testing.F) {
+	f.Add(nft("ip saddr . tcp sport { 10.0.1.5 . 22 } accept"))
+	f.Add(nft("ip6 saddr & ffff:: == fd00:: jhash ip saddr mod 3 == 1 ct original ip saddr 10.0.0.1 accept"))
+	f.Add(nft("@nh,96,32 0x0a000001 @th,0,32 0x00160016 meta mark set ip saddr map { 10.0.0.1 : 1 } accept"))
+	f.Add("*filter\n-A INPUT -s 10.0.0.1/255.0.255.0 -m conntrack --ctorigsrc 10.0.0.0/8 -m multiport --sports 1,2:5 -j ACCEPT\nCOMMIT\n")
+	f.Add("create s hash:net,port family inet\nadd s 10.0.0.0/8,tcp:80-90\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := files.Parse("rules", text, files.Options{})
+		if err != nil {
+			return
+		}
+		c := firewall.CutsOf(set)
+		for _, list := range [][]netip.Addr{c.Four, c.Six} {
+			for i := 1; i < len(list); i++ {
+				if !list[i-1].Less(list[i]) {
+					t.Fatalf("%s before %s", list[i-1], list[i])
+				}
+			}
+		}
+	})
 }
