@@ -2,12 +2,14 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/portwhy/portwhy/agent/check"
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // What one screen holds of a check that failed; JSON holds all.
@@ -113,11 +115,24 @@ func (t *text) checkBlock(c check.Result) []string {
 	if c.Report != nil && c.Status == diagnose.Broken {
 		t.fix(c.Report)
 	}
-	t.limits(c.Limits)
+	t.limits(t.unsaid(c.Limits))
 	if c.File != "" && len(t.lines) > 0 {
 		t.say("At", checkPlace(c))
 	}
 	return t.lines
+}
+
+// unsaid leaves out what stands under a check before: what can't be seen is mostly
+// the same for all.
+func (t *text) unsaid(list []host.Limit) []host.Limit {
+	var fresh []host.Limit
+	for _, l := range list {
+		if !slices.Contains(t.said, l) {
+			fresh = append(fresh, l)
+		}
+	}
+	t.said = append(t.said, fresh...)
+	return fresh
 }
 
 // changes are those of the firewall, as a diff shows them.

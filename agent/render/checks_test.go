@@ -18,6 +18,7 @@ import (
 	"github.com/portwhy/portwhy/agent/check"
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // checked is a round with one check of every status.
@@ -61,6 +62,18 @@ func TestChecksText(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+}
+
+// What can't be seen is said once, not under every check.
+func TestChecksSayLimitsOnce(t *testing.T) {
+	all := checked()
+	for i := range all.Checks {
+		all.Checks[i].Limits = []host.Limit{{What: "the firewall", Why: "rights", Needs: "root"}, {What: fmt.Sprint("thing ", i), Why: "rights", Needs: "root"}}
+	}
+	got := string(render.Checks(all, render.TextOptions{}))
+	if strings.Count(got, "the firewall: rights") != 1 || strings.Count(got, ": rights (needs root)") != 4 {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -82,6 +82,7 @@ type text struct {
 	align int
 	out   strings.Builder
 	lines []string
+	said  []host.Limit // under earlier checks
 }
 
 // head writes the verdict's line.
