@@ -15,7 +15,8 @@ import (
 )
 
 var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
-	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-invalid-state", "firewall-bridge", "firewall-zone"}
+	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-invalid-state", "firewall-bridge", "firewall-zone",
+	"docker-chains-missing", "nat-route-localnet", "ip-forward-off"}
 
 // A flow from this host meets the rules before it needs a link or a neighbour,
 // one from elsewhere behind what its device does.

@@ -37,6 +37,10 @@ func first(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *
 	if there.SwitchedOff() != "" || there.DecidedBy != nil {
 		return stopped(p, set, tracer, there)
 	}
+	if c := keptFromLeaving(p, set, there); c != nil {
+		p.Stop(*c)
+		return mended{}
+	}
 	f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
 	if reason := there.Reason; reason != "" {
 		p.Stop(diagnose.Cause{Code: "no-route", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "route", Address: f.Addr().String()},

@@ -9,6 +9,7 @@ import (
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/owner"
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 )
 
@@ -97,5 +98,40 @@ func switchedOff(p *diagnose.Pass, key string) diagnose.Cause {
 	}
 	fix.Commands, fix.Undo = [][]string{{"sysctl", "-w", key + "=1"}}, [][]string{{"sysctl", "-w", key + "=0"}}
 	c.Fixes = []diagnose.Fix{fix}
+	return c
+}
+
+// keptFromLeaving: NAT leads a flow from 127.0.0.1 to another host, and with such a
+// source nothing leaves by a device (__mkroute_output of net/ipv4/route.c). Nil if
+// that isn't it.
+func keptFromLeaving(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) *diagnose.Cause {
+	f := p.Flow
+	src, err := netip.ParseAddrPort(t.Asked.Src)
+	to, changed := t.Rewritten()
+	if err != nil || !changed || t.Reason == "" || !src.Addr().Is4() || !src.Addr().IsLoopback() || to.Addr().IsLoopback() {
+		return nil
+	}
+	out, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: to.Addr()})
+	if err != nil || out.Errno != "" || out.Type != "unicast" {
+		return nil
+	}
+	s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+out.Device+".route_localnet")
+	if err != nil || s.Value != "0" {
+		return nil
+	}
+	led(p, set, t)
+	// The fix gives it another source, so that the answer isn't in question.
+	f.Firewall.Away, f.Firewall.Source = true, netip.Addr{}
+	by := f.Firewall.By
+	c := &diagnose.Cause{Code: "nat-route-localnet", Outcome: diagnose.Timeout, Culprit: sysctlCulprit(s),
+		Evidence: []diagnose.Evidence{{Source: tool(rules.Backend(by.Backend)), What: ruleName(by), Value: by.Text}, {Source: "RTM_GETROUTE", What: to.Addr().String(), Value: routeText(out)}, sysctlEvidence(s)},
+		Title:    fmt.Sprintf("%s leads %s to %s, but the packet is from %s, and with such a source nothing may leave by %s (%s = 0).", ruleWords(by), f, to, src.Addr(), out.Device, s.Key)}
+	rule := fmt.Sprintf("ip saddr 127.0.0.0/8 oifname %s masquerade", out.Device)
+	name := ownName("ip", rule)
+	c.Fixes = []diagnose.Fix{{Title: "let it leave, as a packet of this host's own address (masquerade), until the next boot", NeedsRoot: true, Risk: "medium", PredictedOutcome: diagnose.Connected,
+		Opens: "what listens on loopback, to neighbours on " + out.Device + " that send to it",
+		Commands: [][]string{{"sysctl", "-w", s.Key + "=1"},
+			{"nft", fmt.Sprintf("add table ip %s { chain postrouting { type nat hook postrouting priority 100; %s; }; }", name, rule)}},
+		Undo: [][]string{{"nft", "delete", "table", "ip", name}, {"sysctl", "-w", s.Key + "=0"}}}}
 	return c
 }
