@@ -45,6 +45,6 @@ func newRoot(s *session) *cobra.Command {
 	d.add(root)
 	outputs(root, reportForms...)
 	takesRules(root)
-	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newCheck(s), newPlan(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
+	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newCheck(s), newPlan(s), newPreflight(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
 	return root
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/listeners"
 	"github.com/portwhy/portwhy/diagnose/plan"
+	"github.com/portwhy/portwhy/diagnose/preflight"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/platform/replay"
 )
@@ -32,6 +33,7 @@ var documents = []struct {
 	{"trace", firewall.TraceSchema, "what the firewall does with one packet: portwhy trace", reflect.TypeFor[firewall.Trace]()},
 	{"rules", firewall.RulesSchema, "the firewall's rules: portwhy rules", reflect.TypeFor[firewall.Page]()},
 	{"why", firewall.WhySchema, "what rules do, or why they do nothing: portwhy rules why", reflect.TypeFor[firewall.Whys]()},
+	{"preflight", preflight.Schema, "what will clash before it starts: portwhy preflight", reflect.TypeFor[preflight.Report]()},
 	{"fixes", FixesSchema, "what was done to this host: portwhy fix log", reflect.TypeFor[Fixes]()},
 	{"plan", plan.Schema, "a file for portwhy plan", nil},
 	{"plan-check", plan.CheckSchema, "what in a plan clashes: portwhy plan check", reflect.TypeFor[plan.Checked]()},
@@ -115,6 +117,7 @@ func schemaOf(t reflect.Type, name string) (*jsonschema.Schema, error) {
 		reflect.TypeFor[diagnose.Confidence](): text("proven", "likely", "possible"),
 		reflect.TypeFor[diagnose.Result]():     text("pass", "rewrite", "stop", "skip", "unknown"),
 		reflect.TypeFor[diagnose.Severity]():   text("warning", "note"),
+		reflect.TypeFor[preflight.Result]():    text("free", "own", "clash", "unknown", "not-asked"),
 		reflect.TypeFor[diagnose.Question]():   text("connect", "bind"),
 		reflect.TypeFor[plan.Severity]():       text("error", "warning", "note", "unknown"),
 		reflect.TypeFor[listeners.Reach]():     text("loopback", "host", "lan", "any"),

@@ -193,7 +193,7 @@ func otherConfig(p *diagnose.Pass, claim host.Claim) *diagnose.Cause {
 	}
 	mine := map[int]host.Process{}
 	for _, proc := range procs {
-		if claim.Unit != "" && proc.Unit == claim.Unit || serves(proc, claim.Program) {
+		if claim.Unit != "" && proc.Unit == claim.Unit || Serves(proc, claim.Program) {
 			mine[proc.PID] = proc
 		}
 	}
@@ -250,9 +250,9 @@ func inodes(socks []host.Socket) []uint64 {
 	return slices.Compact(out)
 }
 
-// serves reports whether the process is the program that a claim names: its
+// Serves reports whether the process is the program that a claim names: its
 // name is the program's, or one of those under which it runs.
-func serves(proc host.Process, program string) bool {
+func Serves(proc host.Process, program string) bool {
 	if program == "" || program == "systemd" {
 		return false
 	}

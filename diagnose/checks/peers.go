@@ -64,7 +64,7 @@ func expectClaimed(p *diagnose.Pass, proc host.Process) {
 		if c.Port != p.Flow.Port() || c.Network != p.Flow.Network || c.Disabled || c.Program == "" || c.Program == "systemd" {
 			continue
 		}
-		if serves(proc, c.Program) || c.Unit != "" && c.Unit == proc.Unit {
+		if Serves(proc, c.Program) || c.Unit != "" && c.Unit == proc.Unit {
 			return
 		}
 		other = &claims.List[i]

@@ -89,6 +89,16 @@ func pick(port uint16, taken func(uint16) bool) []uint16 {
 	return free
 }
 
+// FreePorts finds ports near the flow's that can be had instead, leaving out
+// those that the caller wants for something else.
+func FreePorts(p *diagnose.Pass, wanted func(uint16) bool) ([]uint16, error) {
+	taken, err := takenPorts(p)
+	if err != nil {
+		return nil, err
+	}
+	return pick(p.Flow.Port(), func(port uint16) bool { return taken(port) || wanted(port) }), nil
+}
+
 // offerPorts names free ports where another port would help.
 func offerPorts(p *diagnose.Pass) error {
 	if p.Flow != p.Flows[0] {
