@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/diagnose/preflight"
 	"github.com/portwhy/portwhy/platform/config"
@@ -63,6 +64,8 @@ func (e *Error) Error() string {
 // files beside each other are one project, the later ones override the earlier
 // ones. Errors of files are of type [*Error].
 func Read(ctx context.Context, paths []string, o Options) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxReading)
+	defer cancel()
 	r := &reading{options: o, ctx: ctx}
 	for i := 0; i < len(paths); i++ {
 		file, err := r.open(paths[i])
@@ -93,6 +96,9 @@ func Read(ctx context.Context, paths []string, o Options) (Result, error) {
 	}
 	return r.result, nil
 }
+
+// maxReading bounds the time for all files together.
+const maxReading = 20 * time.Second
 
 // reading is one run of [Read].
 type reading struct {

@@ -103,7 +103,7 @@ func TestRead(t *testing.T) {
 			want: "m.yaml:5:16 unknown: which ports pod/p opens is not known: it has the host's network and declares no port\n"},
 		{name: "systemd", read: []string{"x.socket"}, files: map[string]string{"x.socket": "[Socket]\nListenStream=127.0.0.1:7000\nListenStream=/run/x\nListenDatagram=53\nBindToDevice=lo\n",
 			"x.socket.d/10.conf": "[Socket]\nListenStream=8000\n"},
-			want: "x.socket:2:24 systemd x.socket tcp 127.0.0.1:7000\nx.socket:4:16 systemd x.socket udp :::53\nx.socket.d/10.conf:2:14 systemd x.socket tcp :::8000\n"},
+			want: "x.socket:2:24 systemd x.socket tcp 127.0.0.1:7000 ?\nx.socket:4:16 systemd x.socket udp :::53 ?\nx.socket.d/10.conf:2:14 systemd x.socket tcp :::8000 ?\n"},
 		{name: "procfile", read: []string{"Procfile"}, files: map[string]string{"Procfile": "web: puma -p $PORT\n", ".env": "PORT=7000\n"},
 			want: "Procfile:1:14 procfile web tcp :7000\n"},
 		{name: "env", read: []string{".env"}, files: map[string]string{".env": "PORT=7000\n"}, want: ".env:1:6 env PORT tcp :7000 ?\n"},

@@ -42,21 +42,19 @@ var byName = []struct{ pattern, kind string }{
 }
 
 // byContent are what only one kind has, as a line begins. YAML comes first: a
-// manifest may hold the configuration of anything.
-var byContent = []struct {
-	line *regexp.Regexp
-	kind string
-}{
-	{regexp.MustCompile(`(?m)^"?apiVersion"?:|^\s*\{?\s*"apiVersion"\s*:`), Kubernetes},
-	{regexp.MustCompile(`(?m)^(services|include):|^\s*\{?\s*"services"\s*:`), Compose},
-	{regexp.MustCompile(`(?m)^\[(Socket|Unit)\]\s*$`), Systemd},
-	{regexp.MustCompile(`(?m)^\s*(server|http|stream|events)\s*\{`), "nginx"},
-	{regexp.MustCompile(`(?mi)^\s*(<VirtualHost\s|Listen\s+\S+\s*(https?)?\s*$|ServerRoot\s)`), "apache"},
-	{regexp.MustCompile(`(?m)^\s*(listen_addresses|shared_buffers|max_connections)\s*=`), "postgresql"},
-	{regexp.MustCompile(`(?m)^(appendonly|tcp-backlog|protected-mode)\s`), "redis"},
-	{regexp.MustCompile(`(?m)^(PermitRootLogin|AuthorizedKeysFile|PasswordAuthentication|HostKey)\s`), "sshd"},
-	{regexp.MustCompile(`(?m)^(frontend|backend|listen)\s+\S+\s*$`), "haproxy"},
-	{regexp.MustCompile(`(?m)^\[mysqld\]`), "mysql"},
+// manifest may hold the configuration of anything. They are compiled when they
+// are needed: most runs of the program read no file.
+var byContent = []struct{ line, kind string }{
+	{`(?m)^"?apiVersion"?:|^\s*\{?\s*"apiVersion"\s*:`, Kubernetes},
+	{`(?m)^(services|include):|^\s*\{?\s*"services"\s*:`, Compose},
+	{`(?m)^\[(Socket|Unit)\]\s*$`, Systemd},
+	{`(?m)^\s*(server|http|stream|events)\s*\{`, "nginx"},
+	{`(?mi)^\s*(<VirtualHost\s|Listen\s+\S+\s*(https?)?\s*$|ServerRoot\s)`, "apache"},
+	{`(?m)^\s*(listen_addresses|shared_buffers|max_connections)\s*=`, "postgresql"},
+	{`(?m)^(appendonly|tcp-backlog|protected-mode)\s`, "redis"},
+	{`(?m)^(PermitRootLogin|AuthorizedKeysFile|PasswordAuthentication|HostKey)\s`, "sshd"},
+	{`(?m)^(frontend|backend|listen)\s+\S+\s*$`, "haproxy"},
+	{`(?m)^\[mysqld\]`, "mysql"},
 }
 
 // kindOf recognises a file; empty: it is of no known kind.
@@ -72,7 +70,7 @@ func kindOf(name string, data []byte) string {
 		return ""
 	}
 	for _, c := range byContent {
-		if c.line.Match(head) {
+		if regexp.MustCompile(c.line).Match(head) {
 			return c.kind
 		}
 	}

@@ -62,10 +62,12 @@ func (r *reading) claims(s source) []config.Declared {
 		return found
 	}
 	var claims []host.Claim
+	doubt := ""
 	if s.kind == Systemd {
 		unit := []config.File{abs}
 		unit = append(unit, read(abs.Path+".d/*.conf")...)
 		claims = config.ParseUnit(path.Base(s.name), unit).Claims(read)
+		doubt = socketDoubt(unit)
 	} else {
 		claims = config.Read(config.Kind(s.kind), abs, read, "")
 	}
@@ -83,7 +85,7 @@ func (r *reading) claims(s source) []config.Declared {
 		if lines[c.File] == nil {
 			lines[c.File] = strings.Split(string(files[c.File].Data), "\n")
 		}
-		d := config.Declared{Claim: c, Service: c.Program}
+		d := config.Declared{Claim: c, Service: c.Program, Doubt: doubt}
 		if s.kind == Systemd {
 			d.Service = c.Unit
 		}
@@ -98,6 +100,27 @@ func (r *reading) claims(s source) []config.Declared {
 		list = append(list, d)
 	}
 	return list
+}
+
+// socketDoubt says what of a socket unit keeps it apart from others, beyond
+// address and port (systemd.socket(5)).
+func socketDoubt(files []config.File) string {
+	for _, f := range files {
+		for line := range strings.Lines(string(f.Data)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch key, value = strings.TrimSpace(key), strings.TrimSpace(value); {
+			case key == "BindToDevice" && value != "":
+				return "the unit is for the device " + value + " only"
+			case key == "FreeBind" && value != "no" && value != "false":
+				return "the unit may have an address that isn't here (FreeBind=)"
+			case key == "BindIPv6Only" && value == "ipv6-only":
+				return "the unit leaves IPv4 to others (BindIPv6Only=)"
+			case key == "ReusePort" && value != "no" && value != "false":
+				return "the unit shares its port (ReusePort=)"
+			}
+		}
+	}
+	return ""
 }
 
 // FromHost takes over what the configurations on this host say.
@@ -138,6 +161,8 @@ func (r *reading) add(s source, c config.Declared) {
 	switch a, err := netip.ParseAddr(c.Address); {
 	case err == nil:
 		d.Address = a
+		// nginx keeps IPv4 from it by itself (ngx_http_core_module, "ipv6only").
+		d.V6Only = a == netip.IPv6Unspecified() && c.Program == "nginx" && !strings.Contains(c.Text, "ipv6only=off")
 	case c.Address == "" || c.Address == "*":
 		if c.Program == "nginx" {
 			d.Address = netip.IPv4Unspecified() // "listen 80" leaves IPv6 to a line of its own

@@ -56,8 +56,12 @@ func (r *reading) compose(files []source) error {
 		r.result.Files = append(r.result.Files, preflight.File{Path: f, Kind: Compose, Project: p.Name})
 	}
 	for _, u := range p.Unread {
+		needs := "give a local copy"
+		if u.Why == compose.ErrOutside.Error() {
+			needs = "let it be read: --root DIR, a directory above both"
+		}
 		r.result.Unknown = append(r.result.Unknown, preflight.Unknown{File: u.File, Line: u.Line, Column: u.Column, Kind: Compose,
-			Title: fmt.Sprintf("the ports of %s are not known: %s", u.What, u.Why), Needs: "read it with --root DIR if it lies in a directory above, or give a local copy"})
+			Title: fmt.Sprintf("the ports of %s are not known: %s", u.What, u.Why), Needs: needs})
 	}
 	first := len(r.result.Declared)
 	defer func() {
@@ -86,6 +90,7 @@ func (r *reading) service(p *compose.Project, s compose.Service, t *tree) {
 		d.File, d.Line, d.Column, d.Text = port.File, port.Line, port.Column, port.Text
 		d.Network, d.Ports, d.Any, d.Target, d.Doubt = port.Network, plan.Range{First: first, Last: last}, port.Any, port.Target, doubt
 		d.Address, _ = netip.ParseAddr(port.HostIP)
+		d.V6Only = d.Address == netip.IPv6Unspecified() // the engine has a socket for each family
 		r.result.Declared = append(r.result.Declared, d)
 	}
 	mode, _, _ := strings.Cut(s.NetworkMode, ":")

@@ -52,6 +52,14 @@ func (r *run) ask(d Declared, port uint16, uid *uint32) (*diagnose.Report, error
 	if have := r.asked[q]; have != nil {
 		return have, nil
 	}
+	alike := q
+	if alike.port = 0; port < 1024 {
+		alike.port = 1
+	}
+	idle := r.idle(d.Network, port)
+	if have := r.alike[alike]; idle && have != nil && len(r.asked) >= eachAsked {
+		return have, nil
+	}
 	t := diagnose.Target{Input: fmt.Sprintf("%s://%s", d.Network, netip.AddrPortFrom(d.Address, port)), Network: d.Network, Host: d.Named, Addr: d.Address, Port: port}
 	switch {
 	case d.Named != "":
@@ -68,7 +76,22 @@ func (r *run) ask(d Declared, port uint16, uid *uint32) (*diagnose.Report, error
 		return nil, err
 	}
 	r.asked[q] = rep
+	if idle && rep.Status == diagnose.OK && len(rep.Findings) == 0 {
+		r.alike[alike] = rep
+	}
 	return rep, nil
+}
+
+// eachAsked is how many questions are asked one by one. After that a port that
+// nothing has gets the answer of one like it: the same address and rights.
+const eachAsked = 64
+
+// idle reports whether nothing at all has the port.
+func (r *run) idle(network string, port uint16) bool {
+	if r.taken == nil || r.taken[network][port] {
+		return false
+	}
+	return !slices.ContainsFunc(r.excluded[network], func(e host.PortRange) bool { return e.First <= port && port <= e.Last })
 }
 
 // onHost asks whether this host would give the port, or each of the range.
@@ -166,10 +189,18 @@ func (r *run) one(i int, port uint16) (stopped bool, err error) {
 	return stopped, nil
 }
 
-// harmless: where a wildcard is declared, a family that the host doesn't have
-// is left out by whoever binds it.
+// harmless reports whether a cause doesn't hold for what is declared.
 func (r *run) harmless(d Declared, c diagnose.Cause) bool {
-	return !d.Address.IsValid() && d.Named == "" && (c.Code == "ipv6-disabled" || c.Code == "address-not-local" && c.Outcome == diagnose.AddressUnavailable)
+	switch c.Code {
+	case "ipv6-disabled", "address-not-local":
+		// A family that the host doesn't have is left out of a wildcard.
+		return !d.Address.IsValid() && d.Named == ""
+	}
+	if !d.V6Only || d.Address != netip.IPv6Unspecified() || c.Culprit == nil {
+		return false
+	}
+	at, err := netip.ParseAddrPort(c.Culprit.Address)
+	return err == nil && (at.Addr().Is4() || at.Addr().Is4In6())
 }
 
 // clash tells of one cause, and reports whether it surely keeps the port away.
@@ -190,7 +221,7 @@ func (r *run) clash(i int, port uint16, c diagnose.Cause, rep *diagnose.Report) 
 		r.results[i] = Undecided
 	}
 	if c.Outcome == diagnose.InUse || c.Code == "port-excluded" {
-		f.Fixes = r.other(d, port)
+		r.other(&f, d, port)
 	}
 	for _, fix := range rep.Fixes {
 		if fix.Cause == c.Code {
@@ -218,7 +249,7 @@ func (r *run) finding(i int, port uint16, have diagnose.Finding) bool {
 		f.Severity = plan.Warning
 		if d.Kind == "compose" && d.Doubt == "" {
 			f.Severity = plan.Error
-			f.Fixes = r.other(d, port)
+			r.other(&f, d, port)
 		}
 	case have.Severity == diagnose.SeverityWarning:
 		f.Severity = plan.Warning

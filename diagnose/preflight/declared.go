@@ -34,6 +34,8 @@ type Declared struct {
 	Program, Unit string
 	// Dir is the file's directory, absolute.
 	Dir string
+	// V6Only: an IPv6 wildcard that leaves IPv4 to others.
+	V6Only bool
 	// Elsewhere: rules of the network take the port, not a socket, so that a
 	// bind says nothing.
 	Elsewhere bool
@@ -148,8 +150,7 @@ func twoTargets(a, b Declared) bool {
 	return a.Target != 0 && b.Target != 0 && a.Target != b.Target && a.Ports.Len() == 1 && b.Ports.Len() == 1
 }
 
-// meet reports whether two declared ports want one address. Container engines
-// keep IPv6 sockets from IPv4.
+// meet reports whether two declared ports want one address.
 func meet(a, b Declared) bool {
 	if a.Named != "" && b.Named != "" {
 		return strings.EqualFold(a.Named, b.Named)
@@ -170,7 +171,7 @@ func meet(a, b Declared) bool {
 // separate reports whether a socket of one family could meet one of the other:
 // an IPv6 wildcard does, unless it leaves IPv4 alone; an address doesn't.
 func separate(addr netip.Addr, d Declared) bool {
-	return addr.Is4() || addr == netip.IPv6Unspecified() && d.Kind != "compose"
+	return addr.Is4() || addr == netip.IPv6Unspecified() && !d.V6Only
 }
 
 func wildcard(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }

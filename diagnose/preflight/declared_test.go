@@ -14,7 +14,7 @@ import (
 // want reads "service [address] ports/network [any] [xN] [>TARGET]".
 func want(t testing.TB, text string) Declared {
 	t.Helper()
-	d := Declared{Kind: "compose", Project: "p"}
+	d := Declared{Kind: "compose", Project: "p", V6Only: true}
 	for i, word := range strings.Fields(text) {
 		ports, network, isPorts := strings.Cut(word, "/")
 		_, err := netip.ParseAddr(word)
@@ -89,7 +89,7 @@ func TestConflicts(t *testing.T) {
 
 func TestOtherKindsMeet(t *testing.T) {
 	a, b := want(t, "web 0.0.0.0 80/tcp"), want(t, "api :: 80/tcp")
-	a.Kind, b.Kind = "nginx", "systemd"
+	a.Kind, b.Kind, b.V6Only = "nginx", "systemd", false
 	if got := conflicts([]Declared{a, b}); len(got) != 1 {
 		t.Errorf("[::] of a unit takes IPv4 as well: %v", got)
 	}

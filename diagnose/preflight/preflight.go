@@ -40,7 +40,7 @@ func Run(ctx context.Context, h host.Host, in Input, o Options) (*Report, error)
 		return nil, fmt.Errorf("reading what this host is: %w", err)
 	}
 	r := &run{ctx: ctx, host: h, info: info, options: o, declared: in.Declared, results: make([]Result, len(in.Declared)),
-		asked: map[question]*diagnose.Report{}, offered: map[question][]uint16{}}
+		asked: map[question]*diagnose.Report{}, alike: map[question]*diagnose.Report{}, excluded: map[string][]host.PortRange{}, offered: map[question][]uint16{}}
 	r.readSockets()
 	for _, u := range in.Unknown {
 		r.unknown(u)
@@ -99,6 +99,9 @@ type run struct {
 	findings []plan.Finding
 	limits   []host.Limit
 	asked    map[question]*diagnose.Report
+	// alike are answers about idle ports, by questions without their port.
+	alike    map[question]*diagnose.Report
+	excluded map[string][]host.PortRange
 	// offered are the ports that were named to take instead.
 	offered map[question][]uint16
 	// taken are ports that have a socket, by network; nil: not known.
@@ -133,6 +136,11 @@ func (r *run) readSockets() {
 					taken[m.Network][m.Host.Port()] = true
 				}
 			}
+		}
+	}
+	for network := range taken {
+		if ranges, err := r.host.ExcludedPorts(r.ctx, network); err == nil {
+			r.excluded[network] = ranges
 		}
 	}
 	r.taken = taken
@@ -220,7 +228,7 @@ func (r *run) eachOther() {
 			f.Title += fmt.Sprintf(", and no port of %s is left", b.Ports)
 		}
 		f.Culprit = &diagnose.Culprit{Kind: "config", Name: a.Who(), File: a.File, Line: a.Line, Text: a.Text}
-		f.Fixes = r.other(b, c.ports.First)
+		r.other(&f, b, c.ports.First)
 		r.find(f)
 	}
 }
@@ -236,7 +244,7 @@ func place(file string, line, column int) string {
 }
 
 // other offers free ports that no file wants either.
-func (r *run) other(d Declared, port uint16) []diagnose.Fix {
+func (r *run) other(f *plan.Finding, d Declared, port uint16) {
 	key := question{network: d.Service + "\x00" + d.Network, host: place(d.File, d.Line, d.Column), port: port}
 	free, ok := r.offered[key]
 	if !ok {
@@ -244,7 +252,7 @@ func (r *run) other(d Declared, port uint16) []diagnose.Fix {
 		r.offered[key] = free
 	}
 	if len(free) == 0 {
-		return nil
+		return
 	}
 	words := make([]string, len(free))
 	for i, n := range free {
@@ -254,8 +262,9 @@ func (r *run) other(d Declared, port uint16) []diagnose.Fix {
 	if n := len(words) - 1; n > 0 {
 		list = strings.Join(words[:n], ", ") + " or " + words[n]
 	}
-	return []diagnose.Fix{{Title: "take port " + list + ": free, outside the ephemeral range, and no configuration here claims it",
-		Opens: "nothing", PredictedOutcome: diagnose.Bound}}
+	f.Free = free
+	f.Fixes = append(f.Fixes, diagnose.Fix{Title: "take port " + list + ": free, outside the ephemeral range, and no configuration here claims it",
+		Opens: "nothing", PredictedOutcome: diagnose.Bound})
 }
 
 // free are ports that nobody has or wants, nor was offered for another service.

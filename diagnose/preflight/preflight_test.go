@@ -225,6 +225,41 @@ func TestAddressesAndRanges(t *testing.T) {
 	}
 }
 
+// An IPv6 wildcard that leaves IPv4 alone has nothing to do with who has that.
+func TestV6Only(t *testing.T) {
+	m := newMachine()
+	m.sockets = []host.Socket{listen("0.0.0.0:8080", 1)}
+	six := want(t, "web :: 8080/tcp")
+	if rep := preflight(t, m, Options{}, six); summary(rep) != "" {
+		t.Errorf("held for IPv4: %s", summary(rep))
+	}
+	six.V6Only = false
+	if rep := preflight(t, m, Options{}, six); rep.Status != diagnose.Broken {
+		t.Errorf("it wants both: %s", summary(rep))
+	}
+	six.V6Only = true
+	m.sockets = []host.Socket{listen("[::]:8080", 1)}
+	if rep := preflight(t, m, Options{}, six); rep.Status != diagnose.Broken {
+		t.Errorf("held for IPv6: %s", summary(rep))
+	}
+}
+
+// A thousand idle ports don't cost a thousand binds.
+func TestManyPorts(t *testing.T) {
+	m := newMachine()
+	m.sockets = []host.Socket{listen("0.0.0.0:2500", 1)}
+	var all []Declared
+	for n := 2000; n < 3000; n++ {
+		d := want(t, "web 1/tcp")
+		d.Ports, d.Line = plan.One(uint16(n)), n
+		all = append(all, d)
+	}
+	rep := preflight(t, m, Options{}, all...)
+	if len(rep.Findings) != 1 || rep.Findings[0].Port != 2500 {
+		t.Errorf("%s", summary(rep))
+	}
+}
+
 // A long range costs a question only for the ports that anything has.
 func TestLongRange(t *testing.T) {
 	m := newMachine()

@@ -2,11 +2,13 @@ package compose
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -298,5 +300,60 @@ func TestAgreesWithComposeGo(t *testing.T) {
 				t.Errorf("got\n%v\nwant\n%v", got, want)
 			}
 		})
+	}
+}
+
+// Where the client plugin of Docker is installed, it says the same.
+func TestAgreesWithDocker(t *testing.T) {
+	if err := exec.Command("docker", "compose", "version").Run(); err != nil {
+		t.Skip("docker has no compose plugin here: ", err)
+	}
+	for _, name := range samples(t) {
+		s := readSample(t, name)
+		dir := t.TempDir()
+		args := []string{"compose", "--project-directory", dir}
+		for file, text := range s.files {
+			file = filepath.Join(dir, file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, file := range s.options.Files {
+			args = append(args, "-f", filepath.Join(dir, file))
+		}
+		for _, profile := range s.options.Profiles {
+			args = append(args, "--profile", profile)
+		}
+		cmd := exec.Command("docker", append(args, "config", "--format", "json")...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
+		for key, value := range s.options.Env {
+			cmd.Env = append(cmd.Env, key+"="+value)
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: docker compose config: %v", name, err)
+			continue
+		}
+		var config struct {
+			Services map[string]struct {
+				Ports []types.ServicePortConfig `json:"ports"`
+			} `json:"services"`
+		}
+		if err := json.Unmarshal(out, &config); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Load(context.Background(), s.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ours(p)
+		for service, c := range config.Services {
+			for _, port := range c.Ports {
+				want := fmt.Sprintf("%s %s:%s -> %d", port.Protocol, port.HostIP, port.Published, port.Target)
+				if !slices.Contains(got[service], want) {
+					t.Errorf("%s: %s lacks %s: %q", name, service, want, got[service])
+				}
+			}
+		}
 	}
 }

@@ -17,7 +17,7 @@ const (
 )
 
 // portVariable is $PORT in a command line, with a default or without.
-var portVariable = regexp.MustCompile(`\$PORT\b|\$\{PORT(:?[-=][^}]*)?\}`)
+const portVariable = `\$PORT\b|\$\{PORT(:?[-=][^}]*)?\}`
 
 // Procfile reads the process types of a Procfile as foreman and honcho start
 // them: the variable PORT is 5000 for the first one, 5100 for the second and so
@@ -27,6 +27,7 @@ func Procfile(file File, base uint16) []Declared {
 	if base == 0 {
 		base = foremanPort
 	}
+	variable := regexp.MustCompile(portVariable)
 	var list []Declared
 	index := 0
 	file.lines(func(number int, line string) {
@@ -42,11 +43,11 @@ func Procfile(file File, base uint16) []Declared {
 			claim.Network, claim.Address, claim.Port, claim.Path = e.Network, e.Address, e.Port, e.Path
 			list = append(list, Declared{Claim: claim, Service: host.Clean([]byte(name), 64), Column: column, Doubt: doubt})
 		}
-		at := portVariable.FindStringIndex(line)
+		at := variable.FindStringIndex(line)
 		if given > 65535 {
 			return
 		}
-		expanded := portVariable.ReplaceAllString(command, itoa(uint16(given)))
+		expanded := variable.ReplaceAllString(command, itoa(uint16(given)))
 		named := false
 		for _, e := range procfileArguments(expanded) {
 			if e.Port == 0 {
