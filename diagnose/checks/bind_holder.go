@@ -13,6 +13,9 @@ import (
 // proxies are programs that hold a port for a container.
 var proxies = []string{"docker-proxy", "dockerd", "rootlessport", "rootlesskit", "conmon", "podman", "slirp4netns", "pasta", "pasta.avx2", "com.docker.backe", "gvproxy"}
 
+// Publishes reports whether a program is one that holds ports for containers.
+func Publishes(program string) bool { return slices.Contains(proxies, program) }
+
 // nameHolder fills in who has the socket and how to get it away, and returns
 // who it is for a sentence. Where that says more than the socket's state it
 // sets code and title too.
@@ -187,7 +190,7 @@ func socketUnit(p *diagnose.Pass, s host.Socket) (host.Unit, host.UnitListen) {
 
 // publisher finds the container for which a process has the port.
 func publisher(p *diagnose.Pass, o occupant, proc host.Process) *host.Container {
-	proxy := slices.Contains(proxies, proc.Name)
+	proxy := Publishes(proc.Name)
 	if !proxy && proc.Container == "" {
 		return nil
 	}

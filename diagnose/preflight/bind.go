@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/checks"
 	"github.com/portwhy/portwhy/diagnose/plan"
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -213,6 +214,10 @@ func (r *run) clash(i int, port uint16, c diagnose.Cause, rep *diagnose.Report) 
 		f.Severity = plan.Unknown
 		f.Title = "perhaps: " + f.Title
 	}
+	if r.perhapsOwn(d, c) {
+		f.Severity = plan.Unknown
+		f.Title += fmt.Sprintf("; whether that is %s itself can't be seen", d.Who())
+	}
 	if d.Doubt != "" {
 		f.Severity = plan.Warning
 		f.Title += "; but " + d.Doubt
@@ -230,6 +235,19 @@ func (r *run) clash(i int, port uint16, c diagnose.Cause, rep *diagnose.Report) 
 	}
 	r.find(f)
 	return f.Severity != plan.Unknown
+}
+
+// perhapsOwn reports whether what has the port may be what declares it, for all
+// that can be seen: then it is no clash.
+func (r *run) perhapsOwn(d Declared, c diagnose.Cause) bool {
+	hidden := c.Code == "port-owner-hidden"
+	switch {
+	case d.Kind == "compose":
+		return hidden || !r.allContainers && c.Culprit != nil && checks.Publishes(c.Culprit.Name)
+	case d.Kind == "kubernetes":
+		return false
+	}
+	return hidden
 }
 
 // finding takes over what the engine noticed, and reports whether it is a clash.

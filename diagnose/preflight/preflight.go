@@ -107,6 +107,8 @@ type run struct {
 	// taken are ports that have a socket, by network; nil: not known.
 	taken      map[string]map[uint16]bool
 	containers []host.Container
+	// allContainers: every engine told its containers.
+	allContainers bool
 }
 
 // readSockets finds out which ports of long ranges need a closer look.
@@ -129,7 +131,7 @@ func (r *run) readSockets() {
 		}
 	}
 	if containers, err := r.host.Containers(r.ctx); err == nil {
-		r.containers = containers.List
+		r.containers, r.allContainers = containers.List, len(containers.Limits) == 0
 		for _, c := range containers.List {
 			for _, m := range c.Ports {
 				if taken[m.Network] != nil {

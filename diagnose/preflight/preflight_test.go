@@ -171,6 +171,13 @@ func TestContainers(t *testing.T) {
 	if rep := preflight(t, m, Options{}, want(t, "api 8080/tcp")); summary(rep) != "error port-in-use; " {
 		t.Errorf("another service's container: %s", summary(rep))
 	}
+	// Without a right to ask the engine it can't be told whose container it is.
+	list := m.containers
+	m.containers = host.Containers{Limits: []host.Limit{{What: "containers", Why: "permission denied"}}}
+	if rep := preflight(t, m, Options{}, want(t, "web 8080/tcp")); summary(rep) != "unknown port-in-use; " || rep.Ports[0].Result != Undecided || rep.Status != diagnose.StatusUnknown {
+		t.Errorf("somebody's container: %s %s", summary(rep), rep.Ports[0].Result)
+	}
+	m.containers = list
 	m.containers.List[0].Project = "other"
 	rep := preflight(t, m, Options{}, want(t, "web 8080/tcp"))
 	if summary(rep) != "error port-in-use; " || rep.Findings[0].Culprit.Container != "abc" {
