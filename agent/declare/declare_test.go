@@ -184,7 +184,7 @@ func TestHostileFiles(t *testing.T) {
 		}
 		start := time.Now()
 		r, err := Read(context.Background(), []string{filepath.Join(p, "compose.yaml")}, Options{})
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("%q took %v", text, took)
 		}
 		return told(p, r), err
@@ -235,7 +235,7 @@ func TestLargeFile(t *testing.T) {
 		t.Skip("no sparse file of 1 GB: ", err)
 	}
 	start := time.Now()
-	if _, err := Read(context.Background(), []string{file}, Options{}); err == nil || !strings.Contains(err.Error(), "is larger than") || time.Since(start) > time.Second {
+	if _, err := Read(context.Background(), []string{file}, Options{}); err == nil || !strings.Contains(err.Error(), "is larger than") || time.Since(start) > 10*time.Second {
 		t.Errorf("1 GB: %v after %v", err, time.Since(start))
 	}
 }

@@ -2,11 +2,13 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/plan"
 	"github.com/portwhy/portwhy/diagnose/preflight"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // What one screen holds; JSON holds all.
@@ -56,9 +58,14 @@ func Preflight(r *preflight.Report, o TextOptions) []byte {
 		t.say(word, preflightPlace(f)+": "+strings.TrimSuffix(f.Title, "."))
 		word = ""
 	}
-	if len(r.Limits) > 0 && (r.Status != diagnose.OK || t.o.Checks || shown+notes == 0) {
+	limits := r.Limits
+	if r.Status == diagnose.OK && !t.o.Checks {
+		// All is well as far as was asked; an option asks for more.
+		limits = slices.DeleteFunc(slices.Clone(limits), func(l host.Limit) bool { return !strings.HasPrefix(l.Needs, "--") })
+	}
+	if len(limits) > 0 {
 		t.lines = append(t.lines, "")
-		t.unseen(&diagnose.Report{Status: diagnose.StatusUnknown, Limits: r.Limits})
+		t.unseen(&diagnose.Report{Status: diagnose.StatusUnknown, Limits: limits})
 	}
 	if t.o.Checks {
 		t.declared(r)
