@@ -216,6 +216,10 @@ func TestHostileFiles(t *testing.T) {
 	if _, err := Read(context.Background(), []string{filepath.Join(p, "link.yaml")}, Options{}); err == nil || !strings.Contains(err.Error(), "outside") {
 		t.Errorf("a link as FILE: %v", err)
 	}
+	link("../secret.yaml", "compose.override.yaml")
+	if got, err := read(web); err != nil || !strings.Contains(got, "what compose.override.yaml changes is not known: it lies outside") || strings.Contains(got, "4711") {
+		t.Errorf("an override that is a link: %q, %v", got, err)
+	}
 	// With a wider root it is the user's word.
 	r, err := Read(context.Background(), []string{filepath.Join(p, "link.yaml")}, Options{Root: dir})
 	if err != nil || !strings.Contains(told(dir, r), "4711") {

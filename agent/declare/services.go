@@ -24,8 +24,14 @@ func (r *reading) compose(files []source) error {
 	for _, f := range files {
 		o.Files = append(o.Files, f.name)
 	}
-	if over := t.overrideOf(files[0].name); len(files) == 1 && over != "" {
-		o.Files = append(o.Files, over)
+	if len(files) == 1 {
+		switch over, err := t.overrideOf(files[0].name); {
+		case err != nil:
+			r.result.Unknown = append(r.result.Unknown, preflight.Unknown{File: t.show(over), Kind: Compose,
+				Title: fmt.Sprintf("what %s changes is not known: %s", path.Base(over), reason(err))})
+		case over != "":
+			o.Files = append(o.Files, over)
+		}
 	}
 	for _, name := range r.options.EnvFiles {
 		// The user named it, so it may lie anywhere.

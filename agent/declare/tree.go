@@ -176,18 +176,19 @@ func (t *tree) composeIn(dir string) (name string, data []byte, err error) {
 }
 
 // overrideOf is the override file that compose reads besides a file, if the
-// file is one that compose finds by itself; empty if there is none.
-func (t *tree) overrideOf(name string) string {
+// file is one that compose finds by itself; empty if there is none. An error is
+// that of one which is there and can't be read.
+func (t *tree) overrideOf(name string) (string, error) {
 	if !slices.Contains(composeNames, path.Base(name)) {
-		return ""
+		return "", nil
 	}
 	for _, base := range overrides {
 		over := path.Join(path.Dir(name), base)
-		if _, err := t.read(over, compose.MaxFile); err == nil {
-			return over
+		if _, err := t.read(over, compose.MaxFile); !errors.Is(err, fs.ErrNotExist) {
+			return over, err
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // glob is a [config.Reader] that notes what it may not read.
