@@ -52,6 +52,8 @@ func TestErrors(t *testing.T) {
 		{"services:\n  web:\n    scale: many\n", `compose.yaml:3:12: expected a number of containers, found "many"`},
 		{"services: [web]\n", "compose.yaml:1:11: services takes names with values"},
 		{"services:\n  web: nginx\n", "compose.yaml:2:8: the service web takes keys with values"},
+		{"linters: {}\n", "compose.yaml: is no compose file: it has no services"},
+		{"", "compose.yaml: is no compose file: it has no services"},
 		{"- web\n", "compose.yaml:1:1: expected keys such as services, found a list"},
 		{"services:\n  web:\n    ports: ['${P:?no port}:80']\n", "compose.yaml:3:13: the variable P has to be set (no port): give it with --env P=VALUE"},
 		{"services:\n  web:\n    ports: ['${P:80']\n", `is no valid use of variables`},
@@ -130,6 +132,7 @@ func TestBombs(t *testing.T) {
 	}{
 		"merge keys":     {map[string]string{"compose.yaml": laughs + "services:\n  web: *x39\n"}, "aliases, includes and extends make more than"},
 		"nested lists":   {map[string]string{"compose.yaml": lists + "services:\n  web:\n    ports: *y39\n"}, "aliases, includes and extends make more than"},
+		"no service":     {map[string]string{"compose.yaml": "services: {}\n"}, ""},
 		"not asked for":  {map[string]string{"compose.yaml": lists + "services:\n  web:\n    volumes: *y39\n    ports: ['80:80']\n"}, ""},
 		"services":       {map[string]string{"compose.yaml": many.String()}, "aliases, includes and extends make more than"},
 		"own anchor":     {map[string]string{"compose.yaml": "services:\n  web: &a\n    environment:\n      x: *a\n"}, "the alias *a stands within its own anchor"},
@@ -145,7 +148,7 @@ func TestBombs(t *testing.T) {
 			return s
 		}()}, "depth"},
 		"large":           {map[string]string{"compose.yaml": strings.Repeat("#", MaxFile+1)}, "is larger than"},
-		"tiny":            {map[string]string{"compose.yaml": "x:\n" + strings.Repeat("-\n", MaxFile/2-10)}, ""},
+		"tiny":            {map[string]string{"compose.yaml": "services: {}\nx:\n" + strings.Repeat("-\n", MaxFile/2-20)}, ""},
 		"documents":       {map[string]string{"compose.yaml": strings.Repeat("---\nx: 1\n", 10000)}, "more than 200 documents"},
 		"long":            {map[string]string{"compose.yaml": "services:\n  web:\n    ports: ['" + strings.Repeat("1", maxScalar+1) + "']\n"}, "too long"},
 		"variables":       {map[string]string{"compose.yaml": "services:\n  web:\n    ports: ['" + strings.Repeat("${A}", 400) + "']\n", ".env": "A=" + strings.Repeat("9", 2000) + "\n"}, "longer than"},
@@ -204,6 +207,7 @@ func TestOutside(t *testing.T) {
   - /etc/passwd
   - path: inside.yaml
     env_file: /etc/shadow
+    project_directory: ../elsewhere
 services:
   web:
     image: web
@@ -232,9 +236,9 @@ services:
 		"compose.yaml:4:5 unread git@github.com:user/repo.git: include is remote",
 		"compose.yaml:5:5 unread ../other/compose.yaml: it lies outside",
 		"compose.yaml:6:5 unread /etc/passwd: it lies outside",
-		"compose.yaml:8:15 unread /etc/shadow: it lies outside",
-		"compose.yaml:14:13 unread ../../secret.yaml: it lies outside",
-		"compose.yaml:16:13 tcp :80 -> 80", "inside.yaml:4:13 tcp :81 -> 81",
+		"compose.yaml:8:15 unread /etc/shadow: it lies outside", "compose.yaml:9:24 unread ../elsewhere/.env: it lies outside",
+		"compose.yaml:15:13 unread ../../secret.yaml: it lies outside",
+		"compose.yaml:17:13 tcp :80 -> 80", "inside.yaml:4:13 tcp :81 -> 81",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("missing %q in\n%s", want, got)

@@ -130,6 +130,9 @@ func Load(ctx context.Context, o Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !model.has("services") && len(l.project.Unread) == 0 {
+		return nil, l.fail(place{file: o.Files[0]}, "is no compose file: it has no services")
+	}
 	active := slices.Clone(o.Profiles)
 	for _, p := range strings.Split(env["COMPOSE_PROFILES"], ",") {
 		if p = strings.TrimSpace(p); p != "" {

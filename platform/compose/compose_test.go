@@ -229,6 +229,11 @@ func whole(t testing.TB, o Options, files map[string]string) (map[string][]strin
 	if err != nil {
 		return nil, err
 	}
+	return wordsOf(p), nil
+}
+
+// wordsOf puts a project of compose-go in our words.
+func wordsOf(p *types.Project) map[string][]string {
 	out := map[string][]string{}
 	add := func(list types.Services, disabled string) {
 		for name, s := range list {
@@ -246,7 +251,7 @@ func whole(t testing.TB, o Options, files map[string]string) (map[string][]strin
 	}
 	add(p.Services, "")
 	add(p.DisabledServices, " disabled")
-	return out, nil
+	return out
 }
 
 // ours puts our answer in the same words.

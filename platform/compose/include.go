@@ -75,11 +75,12 @@ func (l *loading) included(s scope, item *node) (*node, error) {
 	}
 	if item.kind == mapping {
 		if dir := item.get("project_directory"); dir != nil && dir.text != "" {
-			file, ok, err := l.local(s.dir, dir, "the project directory")
-			if err != nil || !ok {
-				return nil, err
+			if inner.dir = path.Clean(dir.text); !path.IsAbs(inner.dir) {
+				inner.dir = path.Join(s.dir, dir.text)
 			}
-			inner.dir = file
+			if _, err := l.options.Read(path.Join(inner.dir, ".env")); errors.Is(err, ErrOutside) {
+				l.unread(dir.place, cut(dir.text)+"/.env", ErrOutside.Error())
+			}
 		}
 		envFiles, err := l.texts(item.get("env_file"), "")
 		if err != nil {

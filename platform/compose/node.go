@@ -67,6 +67,9 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// has reports whether a key is there, with a value or without.
+func (n *node) has(key string) bool { return n != nil && n.of[key] != nil }
+
 func (n *node) isNumber() bool { return n != nil && n.number }
 
 func (n *node) set(key string, v *node) {
