@@ -49,8 +49,8 @@ func (r *run) applied() {
 			}
 		}
 		f := about(d, "config-not-applied", plan.Warning, d.Ports.First)
-		f.Title = fmt.Sprintf("%s says port %s, but %s (pid %d) listens on %s", place(d.File, d.Line, 0), d.Ports, own.process.Name, own.process.PID, strings.Join(where, ", "))
-		f.Culprit = &diagnose.Culprit{Kind: "config", File: d.File, Line: d.Line, Text: d.Text, Unit: d.Unit, PID: own.process.PID, Name: own.process.Name}
+		f.Title = fmt.Sprintf("%s says port %s, but %s (pid %d) listens on %s: it has not read the file since it was changed, or reads another one", place(d.File, d.Line, 0), d.Ports, own.process.Name, own.process.PID, strings.Join(where, ", "))
+		f.Culprit = &diagnose.Culprit{Kind: "config", File: d.File, Line: d.Line, Text: d.Text, Unit: own.process.Unit, PID: own.process.PID, Name: own.process.Name}
 		if own.process.Unit != "" {
 			f.Fixes = []diagnose.Fix{{Title: "restart it so that it reads the file", NeedsRoot: true, Opens: "what the file says", Risk: "medium",
 				Commands: [][]string{{"systemctl", "restart", own.process.Unit}}}}
