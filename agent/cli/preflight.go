@@ -53,7 +53,7 @@ directory is read, and no variable of this shell is used unless --env names it.`
 	flags.StringVar(&f.user, "user", "", "answer for the user `NAME|UID` who will start it; for containers it is root unless their engine is rootless")
 	flags.BoolVar(&f.configs, "configs", false, "also what the configurations on this host say")
 	must(cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(declare.Kinds(), cobra.ShellCompDirectiveNoFileComp)))
-	outputs(cmd, "text", "json", "yaml", "markdown", "nagios")
+	outputs(cmd, "text", "json", "yaml", "markdown", "nagios", "sarif")
 	return cmd
 }
 
@@ -118,6 +118,12 @@ func (s *session) preflight(cmd *cobra.Command, paths []string, f preflightFlags
 		return s.print(render.PreflightMarkdown(rep))
 	case "nagios":
 		return s.print(render.PreflightNagios(rep))
+	case "sarif":
+		doc, err := render.PreflightSARIF(rep)
+		if err != nil {
+			return err
+		}
+		return s.print(doc)
 	}
 	return s.print(render.Preflight(rep, render.TextOptions{Width: s.width(), Color: s.colored(), Checks: s.verbose}))
 }

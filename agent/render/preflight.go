@@ -261,3 +261,40 @@ func PreflightNagios(r *preflight.Report) []byte {
 	}
 	return []byte(b.String())
 }
+
+// PreflightSARIF writes findings as results of static analysis, at the line that
+// declares the port.
+func PreflightSARIF(r *preflight.Report) ([]byte, error) {
+	s := newSARIF(r.Tool.Version, r.At)
+	for _, f := range r.Findings {
+		result := sarifResult{RuleID: f.Code, Kind: "fail", Level: "error", Message: sarifText{Escape(preflightAbout(f)) + ": " + Cut(f.Title, preflightTitle)},
+			Prints: map[string]string{"portwhyPreflight/v1": Escape(fmt.Sprintf("%s %s %d/%s", f.File, f.Service, f.Port, f.Network))}}
+		switch f.Severity {
+		case plan.Warning:
+			result.Level = "warning"
+		case plan.Note:
+			result.Level = "note"
+		case plan.Unknown:
+			result.Kind, result.Level = "open", "none"
+		}
+		for _, fix := range f.Fixes {
+			result.Message.Text += "\n" + Escape("Fix: "+strings.TrimSpace(fix.Title+" "+preflightCommands(fix)))
+		}
+		if f.File != "" && f.File != "-" {
+			result.Locations = []sarifLocation{{Physical: sarifPlace(f.File, f.Line, f.Column)}}
+		}
+		if who := f.Culprit; who != nil && who.File != "" && who.File != "-" && who.Line > 0 {
+			result.Related = []sarifLocation{{ID: 1, Physical: sarifPlace(who.File, who.Line, 0), Message: &sarifText{"what has it"}}}
+		}
+		s.add(result)
+	}
+	return s.doc()
+}
+
+func preflightCommands(f diagnose.Fix) string {
+	var commands []string
+	for _, argv := range f.Commands {
+		commands = append(commands, Command(argv))
+	}
+	return strings.Join(commands, "; ")
+}

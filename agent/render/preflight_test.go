@@ -20,7 +20,11 @@ func TestPreflightEscapes(t *testing.T) {
 				Culprit: &diagnose.Culprit{Kind: "config", Name: evil, File: evil, Text: evil}, Fixes: []diagnose.Fix{{Title: evil}, {Title: evil, Commands: [][]string{{"kill", evil}}}}},
 			{Code: "port-in-use", Severity: plan.Note, Title: evil, File: evil}},
 		Limits: []host.Limit{{What: evil, Why: evil, Needs: evil}}}
-	for form, doc := range map[string][]byte{"text": Preflight(r, TextOptions{Checks: true}), "markdown": PreflightMarkdown(r), "nagios": PreflightNagios(r)} {
+	sarif, err := PreflightSARIF(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, doc := range map[string][]byte{"sarif": sarif, "text": Preflight(r, TextOptions{Checks: true}), "markdown": PreflightMarkdown(r), "nagios": PreflightNagios(r)} {
 		s := string(doc)
 		for _, bad := range []string{"\x1b", "\r", "\u202e"} {
 			if strings.Contains(s, bad) {

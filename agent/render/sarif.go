@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/portwhy/portwhy/agent/check"
 	"github.com/portwhy/portwhy/diagnose"
@@ -77,24 +78,43 @@ type (
 // language is that of all texts.
 const language = "en-US"
 
+// sarif collects results, and the rules that they name.
+type sarif struct {
+	run   sarifRun
+	index map[string]int
+}
+
+func newSARIF(version string, at time.Time) *sarif {
+	return &sarif{index: map[string]int{}, run: sarifRun{
+		Tool:        sarifTool{sarifDriver{Name: "portwhy", Version: Escape(version), Language: language, InformationURI: "https://github.com/portwhy/portwhy", Rules: []sarifRule{}}},
+		Invocations: []sarifInvocation{{true, at.UTC().Format("2006-01-02T15:04:05.000Z")}}, Newlines: []string{"\r\n", "\n"}, Results: []sarifResult{}, Language: language}}
+}
+
+// add takes a result, and its rule where it is the first of that.
+func (s *sarif) add(r sarifResult) {
+	n, known := s.index[r.RuleID]
+	if !known {
+		n = len(s.run.Tool.Driver.Rules)
+		s.index[r.RuleID] = n
+		s.run.Tool.Driver.Rules = append(s.run.Tool.Driver.Rules, sarifRule{r.RuleID, sarifText{ruleText(r.RuleID)}})
+	}
+	r.RuleIndex = n
+	s.run.Results = append(s.run.Results, r)
+}
+
+func (s *sarif) doc() ([]byte, error) {
+	return JSON(sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{s.run}})
+}
+
 // SARIF writes the checks that did not pass as results of static analysis: at the
 // check's own line, with the culprit's line of configuration beside it.
 func SARIF(all *check.Results) ([]byte, error) {
-	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "portwhy", Version: Escape(all.Tool.Version), Language: language, InformationURI: "https://github.com/portwhy/portwhy", Rules: []sarifRule{}}},
-		Invocations: []sarifInvocation{{true, all.At.UTC().Format("2006-01-02T15:04:05.000Z")}}, Newlines: []string{"\r\n", "\n"}, Results: []sarifResult{}, Language: language}
-	index := map[string]int{}
+	s := newSARIF(all.Tool.Version, all.At)
 	for _, c := range all.Checks {
 		if c.Status == diagnose.OK {
 			continue
 		}
-		code := checkCode(c)
-		n, known := index[code]
-		if !known {
-			n = len(run.Tool.Driver.Rules)
-			index[code] = n
-			run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{code, sarifText{ruleText(code)}})
-		}
-		r := sarifResult{RuleID: code, RuleIndex: n, Kind: "fail", Level: "error",
+		r := sarifResult{RuleID: checkCode(c), Kind: "fail", Level: "error",
 			Message: sarifText{Escape(c.Name) + ": " + Escape(c.Says) + "\n" + strings.Join(details(c), "\n")},
 			Prints:  map[string]string{"portwhyCheck/v1": Escape(c.Kind + " " + c.Name)}}
 		switch c.Status {
@@ -114,9 +134,9 @@ func SARIF(all *check.Results) ([]byte, error) {
 				r.Related = []sarifLocation{at}
 			}
 		}
-		run.Results = append(run.Results, r)
+		s.add(r)
 	}
-	return JSON(sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}})
+	return s.doc()
 }
 
 // ruleText says what a code means.
