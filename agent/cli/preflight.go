@@ -80,7 +80,8 @@ func (s *session) preflight(cmd *cobra.Command, paths []string, f preflightFlags
 	if err != nil {
 		return err
 	}
-	o := preflight.Options{Checks: s.Checks, NoProbe: s.noProbe, Timeout: s.timeout, Version: s.build().Version}
+	// A recording answers no bind that nobody asked for when it was made.
+	o := preflight.Options{Checks: s.Checks, NoProbe: s.noProbe || s.snapshot != "", Timeout: s.timeout, Version: s.build().Version}
 	if f.configs {
 		claims, err := h.Claims(cmd.Context())
 		if err != nil {
