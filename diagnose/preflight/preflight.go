@@ -104,6 +104,8 @@ type run struct {
 	excluded map[string][]host.PortRange
 	// offered are the ports that were named to take instead.
 	offered map[question][]uint16
+	// wanted are all ports that a file declares, or that were offered.
+	wanted []bool
 	// taken are ports that have a socket, by network; nil: not known.
 	taken      map[string]map[uint16]bool
 	containers []host.Container
@@ -269,20 +271,30 @@ func (r *run) other(f *plan.Finding, d Declared, port uint16) {
 		Opens: "nothing", PredictedOutcome: diagnose.Bound})
 }
 
+// maxOffers bounds for how many findings other ports are looked for: who reads
+// so far mends the first ones before.
+const maxOffers = 64
+
 // free are ports that nobody has or wants, nor was offered for another service.
 func (r *run) free(d Declared, port uint16) []uint16 {
-	wanted := func(n uint16) bool {
-		for _, list := range r.offered {
-			if slices.Contains(list, n) {
-				return true
+	if len(r.offered) >= maxOffers {
+		return nil
+	}
+	if r.wanted == nil {
+		r.wanted = make([]bool, 1<<16)
+		for _, o := range r.declared {
+			for n := int(o.Ports.First); n <= int(o.Ports.Last); n++ {
+				r.wanted[n] = true
 			}
 		}
-		return slices.ContainsFunc(r.declared, func(o Declared) bool { return o.Ports.Has(n) })
 	}
 	pass := &diagnose.Pass{Ctx: r.ctx, Host: r.host, Info: r.info, UID: r.uid(d), Flow: &diagnose.Flow{Network: d.Network, Destination: destination(d, port)}}
-	free, err := checks.FreePorts(pass, wanted)
+	free, err := checks.FreePorts(pass, func(n uint16) bool { return r.wanted[n] })
 	if err != nil {
 		return nil
+	}
+	for _, n := range free {
+		r.wanted[n] = true
 	}
 	return free
 }
