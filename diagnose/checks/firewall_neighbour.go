@@ -104,7 +104,11 @@ func resolutionStopped(p *diagnose.Pass, device string, hop, own netip.Addr, ask
 		c.Title = fmt.Sprintf("%s drops %s, so that the hardware address isn't found: %s (%s).", tool(d.Backend), what, strconv.Quote(d.Text), d.Where())
 	}
 	ownerOf(p, fw.Rules, c.Culprit, stoppedFlow(p.Flow, t))
-	c.Fixes = resolving(tracer, resolve)
+	ways := []func(*firewall.Tracer) firewall.Resolution{resolve}
+	if asked { // this host will ask the neighbour, too, if only to see that it is still there
+		ways = append(ways, func(t *firewall.Tracer) firewall.Resolution { return t.Ask(device, own, hop) })
+	}
+	c.Fixes = resolving(tracer, ways...)
 	if t == all.Answer && !asked && !found(p, hop) {
 		c.Doubt, c.Ceiling = "whether anybody has the address can't be seen from here", diagnose.Likely
 	}
@@ -123,33 +127,41 @@ func found(p *diagnose.Pass, a netip.Addr) bool {
 	return is
 }
 
-// resolving proposes the rules that let the question and the answer pass.
-func resolving(tracer *firewall.Tracer, resolve func(*firewall.Tracer) firewall.Resolution) []diagnose.Fix {
+// resolving proposes the rules that let the questions and their answers pass.
+func resolving(tracer *firewall.Tracer, ways ...func(*firewall.Tracer) firewall.Resolution) []diagnose.Fix {
 	fix := diagnose.Fix{NeedsRoot: true, Check: "simulated", Risk: "low", Title: "let neighbours be found", PredictedOutcome: diagnose.Connected}
-	for range mostBlockers {
-		all := resolve(tracer)
-		t := all.Stopped()
-		if t == nil {
-			break
+	for _, resolve := range ways {
+		for range mostMessages {
+			all := resolve(tracer)
+			t := all.Stopped()
+			if t == nil {
+				break
+			}
+			one, with, ok := admitMessage(tracer, t, t == all.Answer, resolve)
+			if !ok {
+				return nil
+			}
+			tracer = with
+			fix.Commands = append(fix.Commands, one.command)
+			fix.Undo = append([][]string{one.undo}, fix.Undo...)
+			if fix.Opens == "" {
+				fix.Opens = one.opens
+			} else if one.opens != fix.Opens {
+				fix.Opens += "; " + one.opens
+			}
 		}
-		one, with, ok := admitMessage(tracer, t, t == all.Answer, resolve)
-		if !ok {
+		if !resolve(tracer).Open() {
 			return nil
 		}
-		tracer = with
-		fix.Commands = append(fix.Commands, one.command)
-		fix.Undo = append([][]string{one.undo}, fix.Undo...)
-		if fix.Opens == "" {
-			fix.Opens = one.opens
-		} else if one.opens != fix.Opens {
-			fix.Opens += "; " + one.opens
-		}
 	}
-	if !resolve(tracer).Open() || len(fix.Commands) == 0 {
+	if len(fix.Commands) == 0 {
 		return nil
 	}
 	return []diagnose.Fix{fix}
 }
+
+// mostMessages bounds how many rules let one question and its answer pass.
+const mostMessages = 4
 
 // admitMessage adds a rule for a message that is stopped: where that happens, or,
 // if it never gets there, on top of the chain.
