@@ -34,12 +34,9 @@ type Item struct {
 
 // Parse reads a recording as values. A malformed one is a *FormatError.
 func Parse(data []byte) (*Document, error) {
-	if _, err := load(data); err != nil {
+	rec, err := decode(data)
+	if err != nil {
 		return nil, err
-	}
-	var rec recording
-	if err := json.Unmarshal(data, &rec); err != nil {
-		return nil, place(data, err)
 	}
 	d := &Document{Tool: rec.Tool, At: rec.At}
 	for i, a := range rec.Answers {

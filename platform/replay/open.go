@@ -51,15 +51,9 @@ func Open(r io.Reader) (*Player, error) {
 }
 
 func load(data []byte) (*Player, error) {
-	var rec recording
-	if err := json.Unmarshal(data, &rec); err != nil {
-		return nil, place(data, err)
-	}
-	if rec.Schema != Schema {
-		if rec.Schema == "" {
-			return nil, &FormatError{Why: fmt.Sprintf("has no schema; a recording says %q", Schema)}
-		}
-		return nil, &FormatError{Why: fmt.Sprintf("is a %q; a recording is a %q", host.Clean([]byte(rec.Schema), 60), Schema)}
+	rec, err := decode(data)
+	if err != nil {
+		return nil, err
 	}
 	p := &Player{answers: make(map[key]answer, len(rec.Answers))}
 	found := false
@@ -82,6 +76,20 @@ func load(data []byte) (*Player, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func decode(data []byte) (recording, error) {
+	var rec recording
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return rec, place(data, err)
+	}
+	if rec.Schema != Schema {
+		if rec.Schema == "" {
+			return rec, &FormatError{Why: fmt.Sprintf("has no schema; a recording says %q", Schema)}
+		}
+		return rec, &FormatError{Why: fmt.Sprintf("is a %q; a recording is a %q", host.Clean([]byte(rec.Schema), 60), Schema)}
+	}
+	return rec, nil
 }
 
 // normal writes recorded arguments as this version would, so that a recording
