@@ -166,15 +166,25 @@ func (p *permutation) below(b bitString, n int) {
 }
 
 func (p *permutation) add(r region) {
-	if !slices.Contains(p.regions, r) {
+	if !p.full() && !slices.Contains(p.regions, r) {
 		p.regions = append(p.regions, r)
 		slices.SortStableFunc(p.regions, func(a, b region) int { return a.depth - b.depth })
 	}
 }
 
+// What is remembered of ranges is bounded: some ten thousand that are no
+// prefixes, and some thousand networks that are mapped to others.
+const (
+	mostStill   = 2 << 20
+	mostRegions = 4096
+)
+
+// full reports whether there were more than can be kept.
+func (p *permutation) full() bool { return len(p.still) >= mostStill || len(p.regions) >= mostRegions }
+
 // keepRange makes the image of all from a to b the range of their images.
 func (p *permutation) keepRange(a, b bitString) {
-	for depth := min(common(a, b), p.width); depth < p.width; depth++ {
+	for depth := min(common(a, b), p.width); depth < p.width && !p.full(); depth++ {
 		p.still[node{a.first(depth), depth}] = true
 		p.still[node{b.first(depth), depth}] = true
 	}

@@ -165,3 +165,14 @@ func TestAddressesChange(t *testing.T) {
 }
 
 func prefixOf(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// More ranges than can be kept are an error, not other ranges.
+func TestTooManyRanges(t *testing.T) {
+	p := newPermutation(make([]byte, KeySize), "4", 32)
+	for i := range mostRegions + 5 {
+		p.below(bitString{byte(i >> 8), byte(i)}, 16)
+	}
+	if !p.full() || len(p.regions) > mostRegions {
+		t.Errorf("full: %v, %d regions", p.full(), len(p.regions))
+	}
+}

@@ -123,6 +123,11 @@ func (w *walker) structure(v reflect.Value) {
 		return
 	case *time.Time:
 		return
+	case *host.Address:
+		if w.mode == seeing && w.level == All {
+			w.addresses.subnet(x.Prefix)
+			w.addresses.subnet(x.Peer)
+		}
 	case *rules.Elements:
 		w.elements(x)
 		return
@@ -160,11 +165,7 @@ func (w *walker) address(a *netip.Addr) {
 }
 
 func (w *walker) prefix(p *netip.Prefix) {
-	switch {
-	case w.level != All:
-	case w.mode == seeing:
-		w.addresses.subnet(*p)
-	default:
+	if w.mode == changing && w.level == All {
 		old := *p
 		*p = w.addresses.prefix(old)
 		w.tally.note(ofIP, old.String(), p.String())
