@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,15 @@ func (a *asker) outcome(rep *diagnose.Report) {
 	default:
 		status, found = a.closed(rep)
 	}
+	if !tried(rep) {
+		found += " (predicted, not tried)"
+	}
 	a.result.expect("outcome", string(a.spec.Expect), found, status)
+}
+
+// tried reports whether anything was observed.
+func tried(rep *diagnose.Report) bool {
+	return slices.ContainsFunc(rep.Flows, func(f diagnose.FlowReport) bool { return f.Observed != nil })
 }
 
 // reached: what was observed decides, even where its cause is not known.

@@ -48,7 +48,7 @@ func (a *asker) firewall() error {
 		}
 	}
 	if saved.Fingerprint != "" && saved.Fingerprint != now.Fingerprint {
-		a.result.expect(what, "fingerprint "+saved.Fingerprint, now.Fingerprint, diagnose.Broken)
+		a.result.expect(what, "fingerprint "+saved.Fingerprint, "fingerprint "+now.Fingerprint, diagnose.Broken)
 	}
 	if before != nil {
 		a.result.Changes = firewall.Changes(before, now)
