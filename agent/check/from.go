@@ -99,7 +99,7 @@ func (a *asker) source(s Sources, to []netip.Addr, reachable bool) error {
 		}
 		is := diagnose.OK
 		switch {
-		case r.Reaches == sources.Unknown:
+		case r.Reaches == sources.Unknown || r.Some && reachable:
 			is = diagnose.StatusUnknown
 			a.limit("whether "+span(r)+" reaches "+t.Input, r.Because, "a look at the rules: portwhy rules")
 		case (r.Reaches == sources.Yes) != reachable:
@@ -193,7 +193,7 @@ func sayRange(r sources.Range) string {
 }
 
 func span(r sources.Range) string {
-	if r.First == r.Last {
+	if r.First == r.Last || r.Some && r.Reaches == sources.Yes {
 		return r.First.String()
 	}
 	return r.First.String() + " to " + r.Last.String()

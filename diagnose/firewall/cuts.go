@@ -21,6 +21,9 @@ type Cuts struct {
 	// Doubts are where rules tell addresses apart in a way that has no ranges, or
 	// by what was not read.
 	Doubts []Doubt
+	// Less is the ruleset without such rules as only stop packets, which have no
+	// place in Doubts: what it stops, the whole ruleset stops. Nil: there are none.
+	Less *rules.Ruleset
 }
 
 // CutsOf reads the rules of a ruleset.
@@ -32,10 +35,16 @@ func CutsOf(set *rules.Ruleset) *Cuts {
 		}
 		for _, chain := range t.Chains {
 			for _, r := range chain.Rules {
+				before := len(c.Doubts)
 				c.rule(t, chain, r)
+				if len(c.Doubts) > before && stops(r) {
+					c.Doubts = c.Doubts[:before]
+					c.left = append(c.left, r)
+				}
 			}
 		}
 	}
+	c.Less = without(set, c.left)
 	c.Four, c.Six = tidy(c.Four, netip.Addr.Compare), tidy(c.Six, netip.Addr.Compare)
 	c.Source, c.Answer = tidy(c.Source, cmp.Compare[uint16]), tidy(c.Answer, cmp.Compare[uint16])
 	return &c.Cuts
@@ -46,8 +55,64 @@ func tidy[T comparable](list []T, compare func(T, T) int) []T {
 	return slices.Compact(list)
 }
 
+// stops reports whether a rule can do nothing to a packet but stop it.
+func stops(r *rules.Rule) bool {
+	ends := false
+	for _, e := range r.Exprs {
+		switch x := e.(type) {
+		case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder, *rules.Hash, *rules.Fib, *rules.RT, *rules.Counter, *rules.Log, *rules.IPTables, *rules.Match:
+		case *rules.Payload:
+			if x.Write {
+				return false
+			}
+		case *rules.Meta:
+			if x.Write {
+				return false
+			}
+		case *rules.CT:
+			if x.Write {
+				return false
+			}
+		case *rules.Lookup:
+			if x.HasDest {
+				return false
+			}
+		case *rules.Immediate:
+			if x.Verdict == nil || x.Verdict.Kind != rules.Drop {
+				return false
+			}
+			ends = true
+		case *rules.Reject:
+			ends = true
+		default:
+			return false
+		}
+	}
+	return ends
+}
+
+// without copies a ruleset but for some rules; nil if there are none.
+func without(set *rules.Ruleset, left []*rules.Rule) *rules.Ruleset {
+	if len(left) == 0 {
+		return nil
+	}
+	less := &rules.Ruleset{IPSets: set.IPSets}
+	for _, t := range set.Tables {
+		table := *t
+		table.Chains = make([]*rules.Chain, len(t.Chains))
+		for i, c := range t.Chains {
+			chain := *c
+			chain.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *rules.Rule) bool { return slices.Contains(left, r) })
+			table.Chains[i] = &chain
+		}
+		less.Tables = append(less.Tables, &table)
+	}
+	return less
+}
+
 type cutter struct {
 	Cuts
+	left   []*rules.Rule // that Less is without
 	set    *rules.Ruleset
 	ipsets map[string]bool // that were read
 	table  *rules.Table

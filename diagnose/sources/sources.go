@@ -5,7 +5,8 @@
 // apart, so that one address of each range stands for all of it, and the answer
 // for the network is exact. Where rules tell addresses apart in a way that has no
 // ranges (single bits, hashes), or by what could not be read, that is said, and
-// nothing is concluded from the addresses that were asked.
+// nothing is concluded from the addresses that were asked; but what is stopped
+// without a rule that only stops packets is stopped with it, too.
 package sources
 
 import (
@@ -57,6 +58,8 @@ type Range struct {
 	Device string // by which the packets come in
 	// Void: no packet from outside has these sources.
 	Void bool
+	// Some: it is reached from First; whether from all others, too, can't be told.
+	Some bool
 	// By is the rule or policy that decides; nil: none does, or several do.
 	By *firewall.Decider
 }
@@ -91,6 +94,9 @@ func Ask(ctx context.Context, h host.Host, q Query) (*Answer, error) {
 		return nil, err
 	}
 	a.tracer = firewall.NewTracer(fw.Rules, firewall.Facts(ctx, h), firewall.Printer(ctx, h), "")
+	if cuts.Less != nil {
+		a.less = firewall.NewTracer(cuts.Less, firewall.Facts(ctx, h), firewall.Printer(ctx, h), "")
+	}
 	a.ports = clientPorts(cuts, fw.Rules)
 	a.to = slices.DeleteFunc(slices.Clone(q.To), func(to netip.Addr) bool { return to.Is4() != q.From.Addr().Is4() })
 	if len(a.to) == 0 {
@@ -120,6 +126,9 @@ type asker struct {
 	host   host.Host
 	query  Query
 	tracer *firewall.Tracer
+	// less asks the ruleset without rules that stop some of a range, by what was not
+	// read or has no ranges; nil: there are none.
+	less   *firewall.Tracer
 	ports  []uint16
 	to     []netip.Addr
 	answer *Answer
@@ -135,7 +144,7 @@ func (a *asker) limit(l host.Limit) {
 func (a *asker) add(r Range) {
 	if n := len(a.answer.Ranges); n > 0 {
 		before := &a.answer.Ranges[n-1]
-		if before.Reaches == r.Reaches && before.Because == r.Because && before.To == r.To && before.Void == r.Void && before.Device == r.Device && before.Last.Next() == r.First {
+		if before.Reaches == r.Reaches && before.Because == r.Because && before.To == r.To && before.Void == r.Void && before.Some == r.Some && before.Device == r.Device && before.Last.Next() == r.First {
 			before.Last = r.Last
 			return
 		}
@@ -353,9 +362,31 @@ func (a *asker) linkLocal(source netip.Addr) string {
 	return ""
 }
 
-// trace takes the first packet in, and the answer back.
+// trace asks about one packet. What is stopped without the rules that stop only
+// some of a range is stopped for all of it.
 func (a *asker) trace(r *Range) error {
-	look, err := a.tracer.Look(firewall.Packet{Proto: a.query.Network, Src: netip.AddrPortFrom(r.First, r.Port).String(),
+	if a.less == nil {
+		return a.look(a.tracer, r)
+	}
+	if err := a.look(a.less, r); err != nil || r.Reaches == No {
+		return err
+	}
+	whole := *r
+	whole.Reaches, whole.Because, whole.By = Unknown, "", nil
+	if err := a.look(a.tracer, &whole); err != nil {
+		return err
+	}
+	if whole.Reaches == No {
+		whole.Reaches, whole.Because = Unknown, whole.Because+", but whether all of the range are can't be told"
+	}
+	whole.Some = true
+	*r = whole
+	return nil
+}
+
+// look takes the first packet in, and the answer back.
+func (a *asker) look(tracer *firewall.Tracer, r *Range) error {
+	look, err := tracer.Look(firewall.Packet{Proto: a.query.Network, Src: netip.AddrPortFrom(r.First, r.Port).String(),
 		Dst: netip.AddrPortFrom(r.To, a.query.Port).String(), IIF: r.Device, Way: "in"})
 	if err != nil {
 		return fmt.Errorf("asking the firewall about %s: %w", r.First, err)

@@ -102,6 +102,9 @@ func brief(a *Answer) string {
 		if r.Void {
 			s += " void"
 		}
+		if r.Some && r.Reaches == Yes {
+			s = strings.Replace(s, "yes", "some", 1)
+		}
 		if r.Reaches == Yes && r.Port > 1 {
 			s += fmt.Sprint(" port ", r.Port)
 		}
@@ -134,6 +137,12 @@ func TestAsk(t *testing.T) {
 		{nft("tcp sport 53 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 yes port 53"},
 		{nft("ip saddr & 0.0.0.255 == 7 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 no, limit"},
 		{nft("jhash ip saddr mod 2 == 1 accept"), "10.0.1.0/30", "limit"},
+		// What only stops packets can't let any in: what is stopped without it, is.
+		{nft("ip saddr & 0.0.0.255 == 7 drop"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 no"},
+		{nft("ip saddr & 0.0.0.255 == 7 drop\nip saddr 10.0.1.0/25 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.127 some, 10.0.1.128-10.0.1.255 no"},
+		{nft("ip saddr & 0.0.0.255 == 0 drop\nip saddr 10.0.1.0/25 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.127 unknown, 10.0.1.128-10.0.1.255 no"},
+		{nft("jhash ip saddr mod 2 == 1 counter reject"), "10.0.1.0/30", "10.0.1.0-10.0.1.3 no"},
+		{nft("ip saddr & 0.0.0.255 == 7 meta mark set 1 drop"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 no, limit"},
 		{nft("limit rate 1/minute accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 unknown"},
 		{nft("ip6 saddr fd00:1::/33 accept"), "fd00:1::/32", "fd00:1::-fd00:1:7fff:ffff:ffff:ffff:ffff:ffff yes, fd00:1:8000::-fd00:1:ffff:ffff:ffff:ffff:ffff:ffff no"},
 		{nft("accept"), "127.0.0.0/8", "127.0.0.0-127.255.255.255 no void"},
@@ -274,6 +283,39 @@ func TestRangesAreExact(t *testing.T) {
 		}
 		if want := last(q.From).Next(); next != want {
 			t.Fatalf("ends before %s, want %s", next, want)
+		}
+	})
+}
+
+// Where rules look at single bits, what is said holds all the same: of a range that
+// is stopped, unless there are limits, no address gets through; of one that is
+// reached by some, the first does.
+func TestDoubtsAreSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bits := fmt.Sprintf("ip saddr & 0.0.%d.%d == 0.0.0.%d %s", rapid.IntRange(0, 1).Draw(t, "net"), rapid.SampledFrom([]int{1, 3, 5, 128}).Draw(t, "mask"), rapid.IntRange(0, 1).Draw(t, "is"),
+			rapid.SampledFrom([]string{"drop", "reject", "accept", "tcp dport 22 drop", "tcp sport 53 drop"}).Draw(t, "verdict"))
+		text := strings.Replace(drawRules(t), "policy drop;\n", "policy drop;\n  "+bits+"\n", 1)
+		h := hostWith(t, text)
+		q := query("10.0.0.0/22")
+		a, err := Ask(context.Background(), h, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range a.Ranges {
+			for _, ip := range []netip.Addr{r.First, r.Last, between(t, r), between(t, r)} {
+				alone := asker{ctx: context.Background(), host: h, query: q, answer: &Answer{}, to: []netip.Addr{q.To[0]}, tracer: tracer(h),
+					ports: []uint16{1, 22, 53, 1000, 1500, 2001, 40000, 40001, uint16(rapid.IntRange(1, 65535).Draw(t, "port")), 65535}}
+				one := Range{First: ip, Last: ip}
+				if err := alone.ask(&one); err != nil {
+					t.Fatal(err)
+				}
+				switch {
+				case r.Reaches == No && len(a.Limits) == 0 && one.Reaches != No,
+					r.Reaches == Yes && !r.Some && len(a.Limits) == 0 && one.Reaches != Yes,
+					r.Reaches == Yes && ip == r.First && one.Reaches != Yes:
+					t.Fatalf("%s: %s, of the range %s-%s was said %s (some: %v)\n%s", ip, one.Reaches, r.First, r.Last, r.Reaches, r.Some, text)
+				}
+			}
 		}
 	})
 }
