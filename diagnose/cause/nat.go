@@ -41,12 +41,15 @@ itself.
 			Summary: "A packet from outside is rewritten to 127.0.0.1, which the kernel refuses",
 			Means: `Addresses of 127.0.0.0/8 may not come in on a real device; such a packet is
 martian and dropped at routing (RFC 1122 section 3.2.1.3). A DNAT to 127.0.0.1
-makes one. net.ipv4.conf.DEVICE.route_localnet=1 allows it, for IPv4 only.`,
+makes one. Nor may one leave by a device: a connection to 127.0.0.1 that a
+rule in OUTPUT leads to a container keeps its source, 127.0.0.1.
+net.ipv4.conf.DEVICE.route_localnet=1 allows both, for IPv4 only.`,
 			Shows: `ETIMEDOUT. The NAT rule's counter rises, and hardly any counter of the kernel
 does; with log_martians=1 the kernel log has a line.`,
 			Mend: `Better send it to the host's own address on that network, with the service
-bound there. If route_localnet is turned on, guard the loopback services:
-others on that network could then reach them.
+bound there. What leaves needs masquerading as well. If route_localnet is
+turned on, guard the loopback services: others on that network could then
+reach them.
 
     sysctl net.ipv4.conf.DEVICE.route_localnet
     sysctl -w net.ipv4.conf.DEVICE.route_localnet=1`,
