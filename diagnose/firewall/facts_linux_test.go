@@ -57,10 +57,11 @@ func here(t *testing.T, f func(*linux.Host)) {
 			t.Error(err)
 			return
 		}
-		// The kernel routes IPv6 by a device a moment after it is up.
+		// The kernel routes IPv6 by a device, and to its address, a moment after it is up.
 		for range 500 {
 			r, err := h.RouteTo(context.Background(), host.RouteQuery{Destination: netip.MustParseAddr("2001:db8::9")})
-			if err == nil && r.Errno == "" && r.Device == "vb" && !r.LinkDown {
+			own, wrong := h.RouteTo(context.Background(), host.RouteQuery{Destination: netip.MustParseAddr("2001:db8::5")})
+			if err == nil && r.Errno == "" && r.Device == "vb" && !r.LinkDown && wrong == nil && own.Type == "local" {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
