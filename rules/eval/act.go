@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/portwhy/portwhy/rules"
@@ -201,8 +202,11 @@ func (w *walk) store(e *rules.Payload) rules.VerdictKind {
 	if protocol, _ := p.Protocol(); e.Base == baseTransport && e.CsumType == 1 && protocol == protocolUDP && start+udpSum+2 <= len(p.Data) {
 		w.spoiled = w.spoiled || p.Data[start+udpSum] == 0 && p.Data[start+udpSum+1] == 0
 	}
+	before := bytes.Clone(p.Data)
 	if !p.store(e, start, data) {
-		w.ruined = w.ruined || e.Base == baseNetwork
+		// It isn't written, but the header's checksum is mended already: wrong now,
+		// unless the sum of the bytes is what it was.
+		w.ruined = w.ruined || e.Base == baseNetwork && !bytes.Equal(before, p.Data)
 		return rules.Break
 	}
 	return rules.Continue
