@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portwhy/portwhy/agent/declare"
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/checks"
@@ -339,31 +340,60 @@ func (s *session) askEach(ctx context.Context, h host.Host, edges []plan.Edge, w
 }
 
 func newPlanInit(s *session) *cobra.Command {
+	var kind string
 	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "Write a plan of what listens on this host now",
-		Long: `init writes a plan with a service for each unit, container or process that listens,
-to standard output. UDP sockets on ports that clients get (32768 and up) are left
-out. Names and owners are yours to mend.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := s.open()
+		Use:   "init [FILE...]",
+		Short: "Write a plan of what listens on this host now, or of what other files declare",
+		Long: `init writes a plan to standard output. Without files it has a service for each unit,
+container or process that listens here; UDP sockets on ports that clients get (32768
+and up) are left out. With files it has the services that they declare: compose
+files, Kubernetes manifests, systemd units, a Procfile, a .env, configurations of
+servers, read as preflight reads them. Names and owners are yours to mend.`,
+		Example: "  portwhy plan init > portwhy.plan.yaml\n  portwhy plan init compose.yaml nginx.conf",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := s.madePlan(cmd.Context(), args, kind)
 			if err != nil {
 				return err
 			}
-			list, err := listeners.Read(cmd.Context(), h, listeners.Query{Version: s.build().Version})
-			if err != nil {
-				return undetermined("%w", err)
-			}
-			doc, err := plan.FromListeners(list).YAML()
+			doc, err := p.YAML()
 			if err != nil {
 				return err
 			}
 			return s.print(doc)
 		},
 	}
+	cmd.Flags().StringVar(&kind, "kind", "", "what the files are: "+strings.Join(declare.Kinds(), ", "))
 	outputs(cmd, "text", "yaml")
 	return cmd
+}
+
+func (s *session) madePlan(ctx context.Context, files []string, kind string) (*plan.Plan, error) {
+	if err := knownKind(kind); err != nil {
+		return nil, err
+	}
+	if len(files) > 0 {
+		read, err := declare.Read(ctx, files, declare.Options{Kind: kind, Stdin: s.Stdin})
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		for _, l := range read.Limits {
+			fmt.Fprintf(s.Stderr, "portwhy: %s\n", render.Escape(l.What+": "+l.Why))
+		}
+		claims := make([]plan.Claim, len(read.Declared))
+		for i, d := range read.Declared {
+			claims[i] = d.Claim
+		}
+		return plan.FromClaims(claims), nil
+	}
+	h, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	list, err := listeners.Read(ctx, h, listeners.Query{Version: s.build().Version})
+	if err != nil {
+		return nil, undetermined("%w", err)
+	}
+	return plan.FromListeners(list), nil
 }
 
 func newPlanNext(s *session) *cobra.Command {

@@ -58,8 +58,8 @@ directory is read, and no variable of this shell is used unless --env names it.`
 }
 
 func (s *session) preflight(cmd *cobra.Command, paths []string, f preflightFlags) error {
-	if f.kind != "" && !slices.Contains(declare.Kinds(), f.kind) {
-		return usage("--kind %q: there are %s", render.Cut(f.kind, 40), strings.Join(declare.Kinds(), ", "))
+	if err := knownKind(f.kind); err != nil {
+		return err
 	}
 	if len(paths) > 256 {
 		return usage("%d files: more than 256", len(paths))
@@ -127,6 +127,14 @@ func (s *session) preflight(cmd *cobra.Command, paths []string, f preflightFlags
 		return s.print(doc)
 	}
 	return s.print(render.Preflight(rep, render.TextOptions{Width: s.width(), Color: s.colored(), Checks: s.verbose}))
+}
+
+// knownKind validates --kind.
+func knownKind(kind string) error {
+	if kind != "" && !slices.Contains(declare.Kinds(), kind) {
+		return usage("--kind %q: there are %s", render.Cut(kind, 40), strings.Join(declare.Kinds(), ", "))
+	}
+	return nil
 }
 
 // variables reads --env.

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,47 +23,78 @@ func FromListeners(l *listeners.List) *Plan {
 		if o.Network == "udp" && o.Port >= clientPorts {
 			continue
 		}
-		runs := cmp.Or(o.Container, o.Unit, o.Process)
-		name := serviceName(runs)
-		s := p.service(name)
-		if s == nil {
-			p.Services = append(p.Services, Service{Name: name, Runs: runs})
-			s = &p.Services[len(p.Services)-1]
+		a, err := netip.ParseAddr(o.Address)
+		if err != nil {
+			continue
 		}
-		s.add(o)
+		p.made(cmp.Or(o.Container, o.Unit, o.Process)).add(o.Network, One(o.Port), a, o.Reach)
 	}
+	return p.sorted()
+}
+
+// FromClaims makes a plan of what other files declare, with a service for each
+// of theirs.
+func FromClaims(claims []Claim) *Plan {
+	p := &Plan{Environments: []Environment{{Name: DefaultEnvironment}}}
+	for _, c := range claims {
+		s := p.made(c.Service)
+		s.Runs = ""
+		s.add(c.Network, c.Ports, c.Address, "")
+	}
+	return p.sorted()
+}
+
+// made is the service of a name from outside, which is new if need be.
+func (p *Plan) made(runs string) *Service {
+	name := serviceName(runs)
+	if s := p.service(name); s != nil {
+		return s
+	}
+	p.Services = append(p.Services, Service{Name: name, Runs: runs})
+	return &p.Services[len(p.Services)-1]
+}
+
+func (p *Plan) sorted() *Plan {
 	slices.SortFunc(p.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
 	return p
 }
 
-// add takes a listener among a service's ports. The wildcards of both families
-// are one port.
-func (s *Service) add(o *listeners.Listener) {
-	a, err := parseListener(o.Address)
-	if err != nil {
-		return
-	}
+// add takes a port. The wildcards of both families are one.
+func (s *Service) add(network string, ports Range, a netip.Addr, exposure listeners.Reach) {
+	a = a.WithZone("").Unmap()
 	for i := range s.Ports {
 		p := &s.Ports[i]
-		if p.Network != o.Network || p.Numbers[DefaultEnvironment] != One(o.Port) {
+		if p.Network != network || p.Numbers[DefaultEnvironment] != ports {
 			continue
 		}
-		if have := p.Bind[DefaultEnvironment]; have == a || !have.IsValid() && a.IsUnspecified() {
-			p.Exposure = widest(p.Exposure, o.Reach)
-			return
-		} else if have.IsUnspecified() && a.IsUnspecified() {
-			delete(p.Bind, DefaultEnvironment)
-			p.Exposure = widest(p.Exposure, o.Reach)
-			return
+		have := p.Bind[DefaultEnvironment]
+		if have != a && !(anyone(have) && anyone(a)) {
+			continue
 		}
+		if have != a {
+			delete(p.Bind, DefaultEnvironment)
+		}
+		p.Exposure = widest(p.Exposure, exposure)
+		return
 	}
-	base := fmt.Sprintf("%s%d", o.Network, o.Port)
+	base := network + ports.String()
 	name := base
 	for n := 2; s.port(name) != nil; n++ {
 		name = fmt.Sprintf("%s-%d", base, n)
 	}
-	p := Port{Name: name, Network: o.Network, Numbers: map[string]Range{DefaultEnvironment: One(o.Port)}, Bind: bindOf(a), Exposure: o.Reach}
-	s.Ports = append(s.Ports, p)
+	s.Ports = append(s.Ports, Port{Name: name, Network: network, Numbers: map[string]Range{DefaultEnvironment: ports}, Bind: bindOf(a), Exposure: exposure})
+}
+
+// anyone is a wildcard.
+func anyone(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
+
+// bindOf is a port's address; the wildcard of IPv6 takes IPv4 as well, which is
+// what a plan means without one.
+func bindOf(a netip.Addr) map[string]netip.Addr {
+	if !a.IsValid() || a == netip.IPv6Unspecified() {
+		return nil
+	}
+	return map[string]netip.Addr{DefaultEnvironment: a}
 }
 
 func widest(a, b listeners.Reach) listeners.Reach {

@@ -2,24 +2,9 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 
 	"go.yaml.in/yaml/v4"
 )
-
-func parseListener(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	return a.WithZone("").Unmap(), err
-}
-
-// bindOf is a port's address; the wildcard of IPv6 takes IPv4 as well, which is
-// what a plan means without one.
-func bindOf(a netip.Addr) map[string]netip.Addr {
-	if a == netip.IPv6Unspecified() {
-		return nil
-	}
-	return map[string]netip.Addr{DefaultEnvironment: a}
-}
 
 // YAML writes a plan of one environment as its file.
 func (p *Plan) YAML() ([]byte, error) {
