@@ -236,9 +236,7 @@ func stuckProcess(p *diagnose.Pass, s host.Socket, proc host.Process) *diagnose.
 		c.Code = "listener-fd-limit"
 		c.Title = fmt.Sprintf("%s has used all %d file descriptors that it may have, so it can't accept.", describe(proc), proc.FDLimit)
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: fmt.Sprintf("/proc/%d/limits", proc.PID), What: "Max open files", Value: fmt.Sprintf("%d of %d used", proc.FDs, proc.FDLimit)})
-		c.Fixes = []diagnose.Fix{{Title: "raise its limit", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Connected,
-			Commands: [][]string{{"prlimit", "--pid", fmt.Sprint(proc.PID), fmt.Sprintf("--nofile=%d:", proc.FDLimit*4)}},
-			Undo:     [][]string{{"prlimit", "--pid", fmt.Sprint(proc.PID), fmt.Sprintf("--nofile=%d:", proc.FDLimit)}}}}
+		c.Fixes = []diagnose.Fix{moreFiles(proc)}
 		return c
 	case neverAccepts[proc.Name]:
 		c.Code = "listener-leaked-fd"
@@ -376,4 +374,14 @@ func orUnknown(s string) string {
 		return "unknown"
 	}
 	return s
+}
+
+// moreFiles lets a process open four times as many files as now.
+func moreFiles(proc host.Process) diagnose.Fix {
+	more, back := fmt.Sprintf("%d:", proc.FDLimit*4), fmt.Sprintf("%d:", proc.FDLimit)
+	if proc.FDMost != 0 && proc.FDMost < proc.FDLimit*4 {
+		more, back = fmt.Sprintf("%d:%[1]d", proc.FDLimit*4), fmt.Sprintf("%d:%d", proc.FDLimit, proc.FDMost)
+	}
+	limit := func(n string) [][]string { return [][]string{{"prlimit", "--pid", fmt.Sprint(proc.PID), "--nofile=" + n}} }
+	return diagnose.Fix{Title: "raise its limit", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Connected, Commands: limit(more), Undo: limit(back)}
 }

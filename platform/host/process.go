@@ -49,6 +49,7 @@ type Process struct {
 	CapEff      uint64
 	FDs         int    // open descriptors, -1 if not readable
 	FDLimit     uint64 // soft limit
+	FDMost      uint64 // hard limit; 0: not known
 	WaitChannel string // kernel function it sleeps in, if told
 	Label       string // LSM label
 	// Env holds only the names that matter for addresses and ports (PORT, HOST,

@@ -87,19 +87,20 @@ func TestParseCmdline(t *testing.T) {
 func TestParseFDLimit(t *testing.T) {
 	const table = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n"
 	for _, c := range []struct {
-		in   string
-		want uint64
-		bad  bool
+		in         string
+		soft, hard uint64
+		bad        bool
 	}{
-		{table, 1024, false},
-		{strings.Replace(table, "1024  ", "unlimited", 1), math.MaxUint64, false},
-		{strings.Replace(table, "1024  ", "many", 1), 0, true},
-		{"Max open files\n", 0, true},
-		{"", 0, true},
+		{table, 1024, 524288, false},
+		{strings.Replace(table, "1024  ", "unlimited", 1), math.MaxUint64, 524288, false},
+		{strings.Replace(table, "1024  ", "many", 1), 0, 0, true},
+		{strings.Replace(table, "524288", "many", 1), 0, 0, true},
+		{"Max open files\n", 0, 0, true},
+		{"", 0, 0, true},
 	} {
-		got, err := parseFDLimit([]byte(c.in))
-		if got != c.want || c.bad != (err != nil) {
-			t.Errorf("%.60q: got %d, %v; want %d, error %v", c.in, got, err, c.want, c.bad)
+		soft, hard, err := parseFDLimit([]byte(c.in))
+		if soft != c.soft || hard != c.hard || c.bad != (err != nil) {
+			t.Errorf("%.60q: got %d, %d, %v; want %d, %d, error %v", c.in, soft, hard, err, c.soft, c.hard, c.bad)
 		}
 	}
 }
@@ -246,7 +247,7 @@ func FuzzProcFiles(f *testing.F) {
 			mount.dir("/x")
 		}
 		containerOfMounts(b)
-		parseFDLimit(b)
+		_, _, _ = parseFDLimit(b)
 		parseEnviron(b)
 		parseNumbers(b)
 		parseOSRelease(b)

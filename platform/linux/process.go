@@ -170,8 +170,8 @@ func (h *Host) detail(p *host.Process, d *procDir, m membership) {
 	p.MntNS, p.UserNS = d.namespace("mnt"), d.namespace("user")
 	p.FDs = d.descriptors()
 	if b, err := d.read("limits", smallFile); err == nil {
-		if n, err := parseFDLimit(b); err == nil {
-			p.FDLimit = n
+		if soft, hard, err := parseFDLimit(b); err == nil {
+			p.FDLimit, p.FDMost = soft, hard
 		}
 	}
 	if b, err := d.read("wchan", 256); err == nil && string(b) != "0" {

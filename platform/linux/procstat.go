@@ -140,8 +140,8 @@ func parseCmdline(b []byte) []string {
 	return args
 }
 
-// parseFDLimit finds the soft limit of open files in /proc/PID/limits.
-func parseFDLimit(b []byte) (uint64, error) {
+// parseFDLimit finds the soft and the hard limit of open files in /proc/PID/limits.
+func parseFDLimit(b []byte) (soft, hard uint64, err error) {
 	for line := range strings.Lines(string(b)) {
 		rest, ok := strings.CutPrefix(line, "Max open files")
 		if !ok {
@@ -149,16 +149,18 @@ func parseFDLimit(b []byte) (uint64, error) {
 		}
 		f := strings.Fields(rest)
 		if len(f) < 2 {
-			return 0, fmt.Errorf("limits %.80q: %w", line, errProcFormat)
+			return 0, 0, fmt.Errorf("limits %.80q: %w", line, errProcFormat)
 		}
-		if f[0] == "unlimited" {
-			return math.MaxUint64, nil
+		for i, to := range []*uint64{&soft, &hard} {
+			if f[i] == "unlimited" {
+				*to = math.MaxUint64
+				continue
+			}
+			if *to, err = strconv.ParseUint(f[i], 10, 64); err != nil {
+				return 0, 0, fmt.Errorf("limits %.80q: %w", line, errProcFormat)
+			}
 		}
-		n, err := strconv.ParseUint(f[0], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("limits %.80q: %w", line, errProcFormat)
-		}
-		return n, nil
+		return soft, hard, nil
 	}
-	return 0, fmt.Errorf("limits: no open files: %w", errProcFormat)
+	return 0, 0, fmt.Errorf("limits: no open files: %w", errProcFormat)
 }

@@ -234,9 +234,13 @@ func answer(fd int, reply string) {
 	}
 }
 
-// useUpDescriptors lowers RLIMIT_NOFILE and opens descriptors until it is reached.
+// useUpDescriptors lowers RLIMIT_NOFILE's soft limit and opens descriptors until it is reached.
 func useUpDescriptors(limit uint64) error {
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: now.Max}); err != nil {
 		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
 	}
 	for {
