@@ -85,8 +85,9 @@ func reservePort(p *diagnose.Pass) []diagnose.Fix {
 	if old != "" {
 		all = old + "," + all
 	}
-	return []diagnose.Fix{{Title: "keep the kernel from handing out the port, and end the connection that has it", NeedsRoot: true, Opens: "nothing",
-		PredictedOutcome: diagnose.Bound, Risk: "medium",
+	// A socket that was bound to the port by its program keeps it, ended or not.
+	return []diagnose.Fix{{Title: "keep the kernel from handing out the port, and end the connection that has it; a program that asked for the port itself has it until it closes the socket",
+		NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Unknown, Risk: "medium",
 		Commands: [][]string{{"sysctl", "-w", s.Key + "=" + all}, closeConnections(p.Flow)},
 		Undo:     [][]string{{"sysctl", "-w", s.Key + "=" + old}}}}
 }
