@@ -382,6 +382,8 @@ func moreFiles(proc host.Process) diagnose.Fix {
 	if proc.FDMost != 0 && proc.FDMost < proc.FDLimit*4 {
 		more, back = fmt.Sprintf("%d:%[1]d", proc.FDLimit*4), fmt.Sprintf("%d:%d", proc.FDLimit, proc.FDMost)
 	}
-	limit := func(n string) [][]string { return [][]string{{"prlimit", "--pid", fmt.Sprint(proc.PID), "--nofile=" + n}} }
+	limit := func(n string) [][]string {
+		return [][]string{{"prlimit", "--pid", fmt.Sprint(proc.PID), "--nofile=" + n}}
+	}
 	return diagnose.Fix{Title: "raise its limit", NeedsRoot: true, Opens: "nothing", PredictedOutcome: diagnose.Connected, Commands: limit(more), Undo: limit(back)}
 }
