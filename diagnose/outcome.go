@@ -1,5 +1,10 @@
 package diagnose
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Outcome is how an attempt ends, predicted or observed.
 type Outcome string
 
@@ -30,6 +35,14 @@ func (o Outcome) String() string {
 
 // MarshalText writes the name, "unknown" for the zero value.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads a name back, "unknown" as the zero value.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	if *o = Outcome(text); *o == "unknown" {
+		*o = Unknown
+	}
+	return nil
+}
 
 // Good reports whether the outcome is what was wanted.
 func (o Outcome) Good() bool { return o == Connected || o == Bound }
@@ -84,6 +97,16 @@ func (s Status) String() string { return statusNames[s] }
 // MarshalText writes the name.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads a name back.
+func (s *Status) UnmarshalText(text []byte) error {
+	n := slices.Index(statusNames[:], string(text))
+	if n < 0 {
+		return fmt.Errorf("%.40q is no status", text)
+	}
+	*s = Status(n)
+	return nil
+}
+
 // Worse returns the higher of two statuses: for several targets the highest wins.
 func Worse(a, b Status) Status { return max(a, b) }
 
@@ -104,3 +127,13 @@ func (c Confidence) String() string { return confidenceNames[c] }
 
 // MarshalText writes the name.
 func (c Confidence) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads a name back.
+func (c *Confidence) UnmarshalText(text []byte) error {
+	n := slices.Index(confidenceNames[:], string(text))
+	if n < 0 {
+		return fmt.Errorf("%.40q is no confidence", text)
+	}
+	*c = Confidence(n)
+	return nil
+}

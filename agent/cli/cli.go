@@ -40,6 +40,8 @@ type Program struct {
 	Getenv         func(string) string
 	// Terminal returns the width of the terminal that Stdout is, false if it is none.
 	Terminal func() (width int, ok bool)
+	// ErrTerminal is the same of Stderr; nil: it is none.
+	ErrTerminal func() (width int, ok bool)
 	// Open looks at this host from a network namespace, empty for the own one.
 	Open func(netns string) (host.Host, error)
 	// Checks are the engine's stations in path order.
@@ -53,7 +55,7 @@ func New(version string) Program {
 	// One run is short and keeps most of what it reads: collecting seldom is
 	// cheaper, and a run on a small host stays far below 60 MB.
 	debug.SetGCPercent(400)
-	return Program{Version: version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Terminal: terminal(os.Stdout),
+	return Program{Version: version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Terminal: terminal(os.Stdout), ErrTerminal: terminal(os.Stderr),
 		Open:   func(netns string) (host.Host, error) { return platform.Open(platform.Options{NetNS: netns}) },
 		Checks: checks.All()}
 }

@@ -39,9 +39,14 @@ func newDiagnose(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "diagnose TARGET...",
 		Short:             "Tell why a connection doesn't work (the default command)",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return s.diagnose(cmd, args, d) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && s.snapshot == "" {
+				return cobra.MinimumNArgs(1)(cmd, args)
+			}
+			return s.diagnose(cmd, args, d)
+		},
 	}
 	d.add(cmd)
 	outputs(cmd, reportForms...)
@@ -50,6 +55,9 @@ func newDiagnose(s *session) *cobra.Command {
 }
 
 func (s *session) diagnose(cmd *cobra.Command, args []string, d diagnoseFlags) error {
+	if len(args) == 0 {
+		return s.askAgain(cmd, d.trace)
+	}
 	targets := make([]diagnose.Target, len(args))
 	for i, a := range args {
 		t, err := diagnose.ParseTarget(a)

@@ -57,7 +57,7 @@ func (s *session) ls(cmd *cobra.Command, q listeners.Query) error {
 	var h host.Host
 	var err error
 	if s.snapshot != "" {
-		h, err = s.openRecording(s.snapshot)
+		h, _, err = s.openSnapshot(s.snapshot)
 	} else {
 		// Each fact is asked once here, so nothing needs to be remembered.
 		h, err = s.live()

@@ -13,7 +13,8 @@ import (
 // are remembered so that each fact is read once.
 func (s *session) open() (host.Host, error) {
 	if s.snapshot != "" {
-		return s.openRecording(s.snapshot)
+		h, _, err := s.openSnapshot(s.snapshot)
+		return h, err
 	}
 	h, err := s.live()
 	if err != nil {
@@ -34,25 +35,6 @@ func (s *session) live() (host.Host, error) {
 		return nil, undetermined("%w", err)
 	}
 	s.log.Debug().Bool("recording", false).Msg("looking at this host")
-	return h, nil
-}
-
-// openRecording reads a recording from a plain file, or from standard input.
-func (s *session) openRecording(path string) (host.Host, error) {
-	in := s.Stdin
-	if path != "-" {
-		f, err := openPlain(path)
-		if err != nil {
-			return nil, usage("--snapshot %s: %w", path, err)
-		}
-		defer f.Close()
-		in = f
-	}
-	h, err := replay.Open(in)
-	if err != nil {
-		return nil, usage("--snapshot %s: %w", path, err)
-	}
-	s.log.Debug().Bool("recording", true).Msg("looking at a recording")
 	return h, nil
 }
 

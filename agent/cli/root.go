@@ -30,7 +30,7 @@ func newRoot(s *session) *cobra.Command {
 			return s.check(cmd)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && s.snapshot == "" {
 				return cmd.Help()
 			}
 			return s.diagnose(cmd, args, d)
@@ -45,6 +45,6 @@ func newRoot(s *session) *cobra.Command {
 	d.add(root)
 	outputs(root, reportForms...)
 	takesRules(root)
-	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newCheck(s), newPlan(s), newPreflight(s), newSnapshot(s), newExplain(s), newSchema(s), newVersion(s))
+	root.AddCommand(newDiagnose(s), newBind(s), newLs(s), newTrace(s), newRules(s), newFix(s), newCheck(s), newPlan(s), newPreflight(s), newSnapshot(s), newReport(s), newExplain(s), newSchema(s), newVersion(s))
 	return root
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/portwhy/portwhy/agent/check"
 	"github.com/portwhy/portwhy/agent/render"
+	"github.com/portwhy/portwhy/agent/report"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/diagnose/listeners"
@@ -43,6 +44,7 @@ var documents = []struct {
 	{"checks", check.FileSchema, "a file for portwhy check -f", nil},
 	{"check-result", check.LineSchema, "one line of portwhy check -o ndjson", reflect.TypeFor[check.Line]()},
 	{"snapshot", replay.Schema, "a recorded host: portwhy snapshot", reflect.TypeFor[recording]()},
+	{"manifest", report.Schema, "what is in a support report: portwhy report", reflect.TypeFor[report.Manifest]()},
 	{"explain", ExplainSchema, "pages of the catalogue: portwhy explain", reflect.TypeFor[Pages]()},
 	{"version", VersionSchema, "which portwhy this is: portwhy version", reflect.TypeFor[Build]()},
 }

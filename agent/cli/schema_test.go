@@ -82,6 +82,7 @@ func TestSchemasPromise(t *testing.T) {
 		"reports":   "schema status reports",
 		"listeners": "schema listeners limits",
 		"snapshot":  "schema tool at answers",
+		"manifest":  "schema tool at redaction asked files",
 		"explain":   "schema pages",
 		"version":   "schema name version",
 	} {

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,19 +45,8 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, r recor
 	if s.snapshot != "" {
 		return usage("--snapshot: a recording is made of a live host")
 	}
-	targets := make([]diagnose.Target, len(args))
-	for i, a := range args {
-		t, err := diagnose.ParseTarget(a)
-		if err != nil {
-			return usage("%w", err)
-		}
-		targets[i] = t
-	}
-	if r.user != "" && !r.bind {
-		return usage("--user goes with --bind")
-	}
-	o := diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe || r.bind, Timeout: s.timeout, Version: s.build().Version}
-	if err := parseFrom(r.from, &o); err != nil {
+	q, err := s.questionOf(args, r)
+	if err != nil {
 		return err
 	}
 	if path != "-" {
@@ -63,41 +54,93 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, r recor
 			return usage("snapshot %s: %w", path, err)
 		}
 	}
-	h, err := s.live()
+	doc, _, err := s.recordHost(cmd, q, func(string) {})
 	if err != nil {
 		return err
 	}
-	ctx := cmd.Context()
-	recorder := replay.Record(h)
-	version := o.Version
-	if _, err := s.runAll(ctx, recorder, targets, o); err != nil {
-		return err
-	}
-	// What a bind would need to know is recorded, too, and tried only if asked.
-	o = diagnose.Options{Question: diagnose.AskBind, NoProbe: s.noProbe || !r.bind, Timeout: s.timeout, Version: version}
-	if r.user != "" {
-		uid, err := userID(cmd, recorder, r.user)
-		if err != nil {
-			return err
-		}
-		o.UID = &uid
-	}
-	if _, err := s.runAll(ctx, recorder, targets, o); err != nil {
-		return err
-	}
-	if err := replay.Everything(ctx, recorder); err != nil {
-		return undetermined("reading this host: %w", err)
-	}
-	var doc bytes.Buffer
-	if err := recorder.Save(&doc, "portwhy "+version); err != nil {
-		return undetermined("%w", err)
-	}
 	if path == "-" {
-		return s.print(doc.Bytes())
+		return s.print(doc)
 	}
-	if err := writePrivate(path, doc.Bytes(), r.force); err != nil {
+	if err := writePrivate(path, doc, r.force); err != nil {
 		return usage("snapshot %s: %w", path, err)
 	}
 	return s.print(fmt.Appendf(nil, "Wrote %s (%d kB). It holds names, command lines and addresses of this host: look through it before you hand it on.\n",
-		render.Escape(path), (doc.Len()+1023)/1024))
+		render.Escape(path), kilobytes(doc)))
+}
+
+func kilobytes(doc []byte) int { return (len(doc) + 1023) / 1024 }
+
+// question is what a recording is to answer.
+type question struct {
+	targets []diagnose.Target
+	options diagnose.Options
+	user    string // of --user
+}
+
+// questionOf understands what the user asks to have recorded.
+func (s *session) questionOf(args []string, r recordFlags) (question, error) {
+	q := question{options: diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Version: s.build().Version}, user: r.user}
+	if r.bind {
+		q.options.Question = diagnose.AskBind
+	}
+	for _, a := range args {
+		if rest, ok := strings.CutPrefix(a, "*:"); ok && r.bind {
+			a = ":" + rest
+		}
+		t, err := diagnose.ParseTarget(a)
+		if err != nil {
+			return q, usage("%w", err)
+		}
+		q.targets = append(q.targets, t)
+	}
+	if r.user != "" && !r.bind {
+		return q, usage("--user goes with --bind")
+	}
+	return q, parseFrom(r.from, &q.options)
+}
+
+// recordHost diagnoses this host and records all that the question, or a
+// broader one, needs. It returns the recording and the answer, and tells what
+// it is at.
+func (s *session) recordHost(cmd *cobra.Command, q question, tell func(string)) ([]byte, []*diagnose.Report, error) {
+	h, err := s.live()
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx := cmd.Context()
+	recorder := replay.Record(h)
+	if q.user != "" {
+		uid, err := userID(cmd, recorder, q.user)
+		if err != nil {
+			return nil, nil, err
+		}
+		q.options.UID = &uid
+	}
+	bind := q.options.Question == diagnose.AskBind
+	tell("diagnosing")
+	connecting := q.options
+	connecting.Question, connecting.UID, connecting.NoProbe = diagnose.AskConnect, nil, q.options.NoProbe || bind
+	answer, err := s.runAll(ctx, recorder, q.targets, connecting)
+	if err != nil {
+		return nil, nil, err
+	}
+	// What a bind would need to know is recorded, too, and tried only if asked.
+	binding := q.options
+	binding.Question, binding.NoProbe, binding.From, binding.FromPort, binding.FromDevice = diagnose.AskBind, q.options.NoProbe || !bind, netip.Addr{}, 0, ""
+	bound, err := s.runAll(ctx, recorder, q.targets, binding)
+	if err != nil {
+		return nil, nil, err
+	}
+	if bind {
+		answer = bound
+	}
+	tell("reading this host")
+	if err := replay.Everything(ctx, recorder); err != nil {
+		return nil, nil, undetermined("reading this host: %w", err)
+	}
+	var doc bytes.Buffer
+	if err := recorder.Save(&doc, "portwhy "+q.options.Version); err != nil {
+		return nil, nil, undetermined("%w", err)
+	}
+	return doc.Bytes(), answer, nil
 }

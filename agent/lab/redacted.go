@@ -6,14 +6,17 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/agent/redact"
 )
 
-// redacted asks a recording once more with everything in it replaced that tells
-// whose host it is: the answer is to be the same but for the names.
+// redacted makes a support report of a recording, with everything in it replaced
+// that tells whose host it is, and asks that what it is about: the answer is to
+// be the same but for the names.
 func (r *run) redacted(ctx context.Context, a answered, plain *Answer) (wrong []string) {
 	in, err := os.ReadFile(a.snapshot)
 	if err != nil {
@@ -27,28 +30,32 @@ func (r *run) redacted(ctx context.Context, a answered, plain *Answer) (wrong []
 	for _, left := range red.Left(out) {
 		wrong = append(wrong, fmt.Sprintf("%q is still in it", left))
 	}
-	file := a.snapshot + ".redacted"
-	if err := os.WriteFile(file, out, 0o600); err != nil {
+	file := a.snapshot + ".tar.zst"
+	if err := r.report(ctx, a, file); err != nil {
 		return append(wrong, err.Error())
 	}
-	args := slices.Clone(a.step.Args)
-	for i, arg := range args {
-		switch {
-		case i > 0 && args[i-1] == "--from", isTarget(args, i):
-			args[i] = red.Target(arg)
-		case i > 0 && args[i-1] == "--user":
-			args[i] = red.User(arg)
-		}
-	}
-	again, exit, err := r.fromSnapshot(ctx, file, args)
+	again, exit, err := r.fromSnapshot(ctx, file, nil)
 	if err != nil {
 		return append(wrong, err.Error())
 	}
 	differences := plain.alike(again)
 	if len(differences)+len(wrong) > 0 {
-		r.tell("from the redacted snapshot, portwhy %s: exit status %d\n%s", strings.Join(args, " "), exit, again.Brief())
+		r.tell("from the report: exit status %d\n%s", exit, again.Brief())
 	}
 	return append(wrong, differences...)
+}
+
+// report writes the support report about a question from its recording.
+func (r *run) report(ctx context.Context, a answered, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	args := append([]string{"report", "--snapshot", a.snapshot, "--file", file}, questionOf(without(a.step.Args, "--netns"))...)
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "portwhy"), args...)
+	cmd.Env = []string{"LANG=C", markerName + "=" + r.marker}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("portwhy %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // isTarget reports whether an argument of a question is one of its targets.

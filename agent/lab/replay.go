@@ -29,7 +29,7 @@ func (r *run) replay(ctx context.Context, wrong *[]string) {
 			r.tell("from the snapshot: exit status %d\n%s", exit, again.Brief())
 		}
 		for _, w := range r.redacted(ctx, a, again) {
-			*wrong = append(*wrong, fmt.Sprintf("line %d: the redacted snapshot: %s", a.step.Line, w))
+			*wrong = append(*wrong, fmt.Sprintf("line %d: the redacted report: %s", a.step.Line, w))
 		}
 	}
 }

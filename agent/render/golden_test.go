@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -66,6 +67,35 @@ func TestGolden(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s: got\n%s\nwant\n%s\ngo test ./agent/render -update writes it anew", path, got, want)
 			}
+		}
+	}
+}
+
+// A report that was written as JSON is read back as it was.
+func TestReportsAreReadBack(t *testing.T) {
+	for name, set := range sets {
+		want, err := render.JSON(render.Collect(set()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back render.Reports
+		if err := json.Unmarshal(want, &back); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := render.JSON(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: read back as\n%s\nwant\n%s", name, got, want)
+		}
+		if a, b := render.Text(set(), render.TextOptions{}), render.Text(back.Reports, render.TextOptions{}); !bytes.Equal(a, b) {
+			t.Errorf("%s: shown as\n%s\nwant\n%s", name, b, a)
+		}
+	}
+	for _, bad := range []string{`{"status":"fine"}`, `{"status":7}`, `{"reports":[{"causes":[{"confidence":"sure"}]}]}`} {
+		if json.Unmarshal([]byte(bad), &render.Reports{}) == nil {
+			t.Errorf("%s is read", bad)
 		}
 	}
 }

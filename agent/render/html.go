@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 
+	"github.com/portwhy/portwhy/agent/redact"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/listeners"
 )
@@ -17,21 +18,7 @@ type HTMLOptions struct {
 	// Listeners of the host; nil: they are not listed.
 	Listeners *listeners.List
 	// Replaced says what redaction replaced; nil: nothing is said of it.
-	Replaced *Replaced
-}
-
-// Replaced is what redaction did to the facts that a page was made from.
-type Replaced struct {
-	About string // one sentence
-	Kinds []ReplacedKind
-}
-
-// ReplacedKind counts the replacements of one kind.
-type ReplacedKind struct {
-	Kind   string // host names, addresses, secrets, …
-	Shape  string // how the pseudonym looks; empty: there is nothing to show
-	Names  int    // different ones
-	Places int    // how often they stood anywhere
+	Replaced *redact.Summary
 }
 
 //go:embed page/report.tmpl

@@ -70,11 +70,6 @@ type listenersView struct {
 
 type listenerView struct{ Socket, Process, Reach string }
 
-type replacedView struct {
-	About, Summary string
-	Rows           []ReplacedKind
-}
-
 // maxTraceLines bounds what one check shows, maxListed the listeners: a page
 // has to stay one that a phone can open. JSON has all.
 const (
@@ -111,7 +106,7 @@ func newPage(reports []*diagnose.Report, o HTMLOptions) page {
 		p.Listeners = newListenersView(o.Listeners)
 	}
 	if o.Replaced != nil {
-		p.Replaced = newReplacedView(o.Replaced)
+		p.Replaced = newReplacedView(*o.Replaced)
 	}
 	return p
 }
@@ -284,16 +279,5 @@ func newListenersView(l *listeners.List) *listenersView {
 		}
 		v.Rows = append(v.Rows, listenerView{Escape(net.JoinHostPort(s.Address, strconv.Itoa(int(s.Port))) + "/" + s.Network), Escape(strings.TrimPrefix(process, ", ")), Escape(string(s.Reach))})
 	}
-	return v
-}
-
-func newReplacedView(r *Replaced) *replacedView {
-	v := &replacedView{About: Escape(r.About)}
-	total := 0
-	for _, k := range r.Kinds {
-		v.Rows = append(v.Rows, ReplacedKind{Escape(k.Kind), Escape(k.Shape), k.Names, k.Places})
-		total += k.Places
-	}
-	v.Summary = fmt.Sprintf("%d replacements", total)
 	return v
 }
