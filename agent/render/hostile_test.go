@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v4"
 	"pgregory.net/rapid"
 
+	"github.com/portwhy/portwhy/agent/redact"
 	"github.com/portwhy/portwhy/agent/render"
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/listeners"
@@ -193,36 +194,49 @@ func checkNagios(t *rapid.T, doc []byte) {
 // TestMarkdownHoldsNoMarkupOfOthers parses with GitHub's extensions: besides
 // what the renderer itself writes, data may make text and code, nothing else.
 func TestMarkdownHoldsNoMarkupOfOthers(t *testing.T) {
-	parser := goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote, extension.DefinitionList)).Parser()
 	rapid.Check(t, func(t *rapid.T) {
 		reports := drawReports(t)
-		doc := render.Markdown(reports)
-		root := parser.Parse(text.NewReader(doc))
-		headings := 0
-		err := ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-			if !entering {
-				return ast.WalkContinue, nil
-			}
-			switch n := n.(type) {
-			case *ast.Heading:
-				headings++
-			case *ast.Link, *ast.Image, *ast.AutoLink, *ast.RawHTML, *ast.HTMLBlock, *ast.Blockquote, *ast.ThematicBreak, *ast.CodeBlock,
-				*east.Table, *east.Strikethrough, *east.TaskCheckBox, *east.Footnote, *east.DefinitionList:
-				t.Fatalf("%s in\n%s", n.Kind(), doc)
-			case *ast.Emphasis:
-				if n.Level != 2 {
-					t.Fatalf("emphasis in\n%s", doc)
-				}
-			}
-			return ast.WalkContinue, nil
-		})
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
-		if headings != len(reports) {
-			t.Fatalf("%d headings for %d reports in\n%s", headings, len(reports), doc)
-		}
+		plainMarkdown(t, render.Markdown(reports), len(reports))
+		words := hostile()
+		next := func() string { return words.Draw(t, "s") }
+		pid := 7
+		l := listeners.List{At: at, Listeners: []listeners.Listener{{PID: &pid}, {}}}
+		fill(reflect.ValueOf(&l).Elem(), next)
+		plainMarkdown(t, render.Issue(nil, &l), 1)
+		var s redact.Summary
+		fill(reflect.ValueOf(&s).Elem(), next)
+		plainMarkdown(t, render.Redaction(s), 1)
 	})
+}
+
+// plainMarkdown wants headings, lists, code and strong words alone.
+func plainMarkdown(t *rapid.T, doc []byte, want int) {
+	parser := goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote, extension.DefinitionList)).Parser()
+	printable(t, "markdown", doc)
+	headings := 0
+	err := ast.Walk(parser.Parse(text.NewReader(doc)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if !entering {
+			return ast.WalkContinue, nil
+		}
+		switch n := n.(type) {
+		case *ast.Heading:
+			headings++
+		case *ast.Link, *ast.Image, *ast.AutoLink, *ast.RawHTML, *ast.HTMLBlock, *ast.Blockquote, *ast.ThematicBreak, *ast.CodeBlock,
+			*east.Table, *east.Strikethrough, *east.TaskCheckBox, *east.Footnote, *east.DefinitionList:
+			t.Fatalf("%s in\n%s", n.Kind(), doc)
+		case *ast.Emphasis:
+			if n.Level != 2 {
+				t.Fatalf("emphasis in\n%s", doc)
+			}
+		}
+		return ast.WalkContinue, nil
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	if headings != want {
+		t.Fatalf("%d headings for %d reports in\n%s", headings, want, doc)
+	}
 }
 
 func TestListenersPrintNothingHostile(t *testing.T) {
