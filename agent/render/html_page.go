@@ -38,6 +38,7 @@ type reportView struct {
 type causeView struct {
 	Sentence, About, Command, Code, Confidence, Tone, Because, Word string
 	Evidence                                                        []evidenceView
+	Answers                                                         bool // it tells who answers, and is no cause
 }
 
 type evidenceView struct{ What, Value, Source string }
@@ -162,7 +163,7 @@ func whyView(r *diagnose.Report) *causeView {
 		return &causeView{Sentence: Escape(said)}
 	case r.Server != nil:
 		about, command := culprit(r.Server, server(r.Server), r.At)
-		return &causeView{Sentence: Escape("It answers: " + server(r.Server) + "."), About: Escape(about), Command: Escape(command)}
+		return &causeView{Answers: true, Sentence: Escape(server(r.Server)), About: Escape(about), Command: Escape(command)}
 	}
 	return nil
 }

@@ -263,6 +263,9 @@ func TestPictureShowsTheBlocker(t *testing.T) {
 			t.Errorf("a healthy way has %q", never)
 		}
 	}
+	if !strings.Contains(string(doc), "<h3>Answers</h3>") {
+		t.Error("a healthy target says why instead of who answers")
+	}
 	if !strings.Contains(string(doc), "postgres (pid 911, postgresql@15-main.service)") {
 		t.Error("a healthy way doesn't end at its listener")
 	}
