@@ -4,15 +4,25 @@ package render_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"image/color"
 	"image/png"
+	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/portwhy/portwhy/agent/cli"
 	"github.com/portwhy/portwhy/agent/render"
+	"github.com/portwhy/portwhy/agent/report"
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/platform/replay"
 )
 
 // axe is the script of https://github.com/dequelabs/axe-core, for a run by hand:
@@ -27,11 +37,15 @@ func TestInABrowser(t *testing.T) {
 	}
 	c := startChromium(t)
 	dir := t.TempDir()
+	docs := map[string][]byte{"redacted": redacted(t)}
 	for name, set := range map[string]reports{"no-listener": {noListener()}, "several": {twoBlockers(), inUse(), healthy(), differs()}, "long": {long()}} {
 		doc, err := render.HTML(set, everything())
 		if err != nil {
 			t.Fatal(err)
 		}
+		docs[name] = doc
+	}
+	for name, doc := range docs {
 		file := filepath.Join(dir, name+".html")
 		if err := os.WriteFile(file, doc, 0o600); err != nil {
 			t.Fatal(err)
@@ -96,8 +110,58 @@ func TestInABrowser(t *testing.T) {
 	}
 }
 
+// redacted is the page of a support report, as portwhy report makes it.
+func redacted(t *testing.T) []byte {
+	t.Helper()
+	answer := func(question, args, value string) string {
+		return `{"view":0,"question":"` + question + `","args":` + args + `,"answer":` + value + `}`
+	}
+	info, err := json.Marshal(host.Info{OS: "linux", Kernel: "6.1", Hostname: "quuxbox7.example.net", Privileged: true, At: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := func(network string, states ...host.State) string {
+		q, err := json.Marshal(host.SocketQuery{Network: network, States: states})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(q)
+	}
+	sockets, err := json.Marshal([]host.Socket{{Network: "tcp", State: host.Listen, Local: netip.MustParseAddrPort("198.51.100.7:80"), Inode: 7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	facts, out := filepath.Join(dir, "facts"), filepath.Join(dir, "out.tar.zst")
+	doc := `{"schema":"` + replay.Schema + `","tool":"portwhy test","at":"2026-11-22T09:30:00Z","answers":[` + strings.Join([]string{answer("info", "null", string(info)),
+		answer("sockets", query("tcp", host.Listen), string(sockets)), answer("sockets", query("udp", host.Unconn), "[]")}, ",") + `]}`
+	if err := os.WriteFile(facts, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	p := cli.New("v1")
+	p.Stdout, p.Stderr = io.Discard, &errs
+	if got := p.Run(context.Background(), []string{"report", "--snapshot", facts, "--file", out, "198.51.100.7:80"}); got != 0 {
+		t.Fatalf("status %d: %s", got, &errs)
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	a, err := report.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := a.File(report.HTMLName)
+	if bytes.Contains(page, []byte("quuxbox7")) || bytes.Contains(page, []byte("198.51.100.7")) || !bytes.Contains(page, []byte("What was replaced")) {
+		t.Errorf("not redacted: %s", page)
+	}
+	return page
+}
+
 // long has words that nothing breaks, in every place.
-func long() *report {
+func long() *diagnose.Report {
 	r := twoBlockers()
 	word := "a-name-without-a-space-that-is-longer-than-any-screen-of-any-phone-and-then-some-more-0123456789"
 	r.Target.Host, r.Host.Hostname = word, word

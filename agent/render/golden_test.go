@@ -14,10 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-type (
-	report  = diagnose.Report
-	reports = []*report
-)
+type reports = []*diagnose.Report
 
 // sets are what the golden files hold, by name.
 var sets = map[string]func() reports{
