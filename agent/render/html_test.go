@@ -252,6 +252,16 @@ func TestPictureShowsTheBlocker(t *testing.T) {
 			}
 		}
 	}
+	// Two blockers at one station are two signs.
+	both := twoBlockers()
+	both.Flows[0].Checks[3].Detail = both.RootCause.Title
+	drawn, err := render.HTML(reports{both}, render.HTMLOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(drawn), `class="sign"`); n != 2 || !strings.Contains(string(drawn), "then no-listener") {
+		t.Errorf("%d signs for two blockers", n)
+	}
 	r := healthy()
 	r.Flows[0].Checks = r.Flows[0].Checks[:2]
 	doc, err := render.HTML(reports{r}, render.HTMLOptions{})

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,14 @@ func newPicture(id string, r *diagnose.Report, f *diagnose.FlowReport) picture {
 		}
 		add(n, said)
 		told = append(told, fmt.Sprintf("%s: %s.", n.Label, strings.TrimSuffix(Cut(c.Detail, maxCommand), ".")))
+		if c.Result != diagnose.ResultStop {
+			continue
+		}
+		for _, more := range further(r, f, c.Detail) {
+			n := node{Kind: string(c.Result), Label: narrow("then " + more.Code), Tone: "x", Behind: true}
+			add(n, lines(more.Title, maxStopLines))
+			told = append(told, fmt.Sprintf("%s: %s.", n.Label, strings.TrimSuffix(Cut(more.Title, maxCommand), ".")))
+		}
 	}
 	end := node{Kind: "end", Label: narrow(to), Tone: "b", Behind: stopped}
 	if stopped {
@@ -100,6 +109,29 @@ func newPicture(id string, r *diagnose.Report, f *diagnose.FlowReport) picture {
 	p.Height = y - nodeGap + pictureTop/2
 	p.Description = Cut(strings.Join(told, " "), 4*maxString)
 	return p
+}
+
+// further are the causes that one station found behind the one that its detail
+// tells: the rules of a firewall are many, and the station is one.
+func further(r *diagnose.Report, f *diagnose.FlowReport, detail string) []diagnose.Cause {
+	told := map[string]bool{}
+	for _, c := range f.Checks {
+		told[c.Detail] = true
+	}
+	at := slices.IndexFunc(r.Causes, func(c diagnose.Cause) bool { return c.Title == detail })
+	if at < 0 {
+		return nil
+	}
+	var list []diagnose.Cause
+	for _, c := range r.Causes[at+1:] {
+		if told[c.Title] {
+			break
+		}
+		if len(list) < maxThen && overlap(c.Destinations, r.Causes[at].Destinations) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // client names where a flow comes from.
