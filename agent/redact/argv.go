@@ -10,7 +10,7 @@ import (
 var shortOptions = map[string]string{
 	"mysql": "p!", "mysqldump": "p!", "mysqladmin": "p!", "mysqlimport": "p!", "mysqlshow": "p!", "mysqlcheck": "p!", "mysqlslap": "p!", "mysqlbinlog": "p!",
 	"mariadb": "p!", "mariadb-dump": "p!", "mariadb-admin": "p!", "mycli": "p!",
-	"redis-cli": "a", "valkey-cli": "a", "redis-benchmark": "a", "keydb-cli": "a", "sshpass": "p", "mongo": "p", "mongosh": "p", "mongodump": "p", "mongorestore": "p", "mongoexport": "p",
+	"redis-cli": "a", "valkey-cli": "a", "redis-benchmark": "a", "keydb-cli": "a", "sshpass": "p", "ssh-keygen": "NP", "mongo": "p", "mongosh": "p", "mongodump": "p", "mongorestore": "p", "mongoexport": "p",
 	"mosquitto_pub": "P", "mosquitto_sub": "P", "mosquitto_rr": "P", "ldapsearch": "w", "ldapmodify": "w", "ldapadd": "w", "ldapwhoami": "w", "ldappasswd": "was",
 	"ipmitool": "P", "snmpwalk": "cAX", "snmpget": "cAX", "snmpset": "cAX", "snmpbulkwalk": "cAX", "sqlcmd": "P", "bcp": "P", "isql": "P", "tsql": "P",
 	"login": "p", "zip": "P", "unzip": "P", "7z": "p!", "7za": "p!", "rar": "p!", "lftp": "u",
@@ -83,8 +83,12 @@ func (f *finder) script(arg string, list []found) []found {
 
 // afterOption reports whether an argument is the secret of the option before it.
 func (f *finder) afterOption(program, option, arg string) bool {
-	if len(option) < 2 || option[0] != '-' || arg == "" || strings.HasPrefix(arg, "--") {
+	if len(option) < 2 || arg == "" || strings.HasPrefix(arg, "--") {
 		return false
+	}
+	if option[0] != '-' {
+		// As of pppd: user joe password SECRET.
+		return secretKey(option) == valueKey && unlikeWords(arg) && !harmless(arg)
 	}
 	if option[1] != '-' && len(option) == 2 {
 		letters := shortOptions[program]

@@ -90,6 +90,7 @@ func TestSecretsInCommandLines(t *testing.T) {
 		"app --password=«hunter2»", "app --api-key «0a1b2c»", "curl -u joe:«hunter2» http://db/", "env PGPASSWORD=«hunter2» psql",
 		"sh -c|mysql -p«hunter2» shop", "docker login -u joe -p «hunter2» db", "openssl rsa -passin pass:«hunter2»", "java -Ddb.password=«hunter2» -jar x.jar",
 		"ldapsearch -w «hunter2» -x", "smbclient -U joe%«hunter2» //db/x", "snmpwalk -v2c -c «hunter2» db", "app --secret-key «-dash-first»",
+		"pppd user joe password «hunter2»", "ssh-keygen -N «hunter2» -f x", "app password reset",
 		"mysql -p shop", "ssh -p 2222 db", "nc -l -p 8080", "docker run -p 80:80 nginx", "app --token-file /run/secrets/t", "app --auth-mode md5", "psql -p 5432",
 		"app --password --port 80", "nginx -c /etc/nginx/nginx.conf",
 	} {
