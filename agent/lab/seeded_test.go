@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/portwhy/portwhy/agent/redact"
 )
 
@@ -288,7 +290,9 @@ func TestSeededSecrets(t *testing.T) {
 				recorded[x] = true
 			}
 		}
-		for name, doc := range r.sent(t, a, in) {
+		docs := r.sent(t, a, in)
+		maps.Copy(docs, r.archive(t, a))
+		for name, doc := range docs {
 			for _, x := range s.list {
 				if i := slices.IndexFunc(forms(x.secret), func(form string) bool { return bytes.Contains(doc, []byte(form)) }); i >= 0 {
 					t.Errorf("%s has the secret from %s, %s, as %s", name, x.place, x.secret, forms(x.secret)[i])
@@ -308,6 +312,33 @@ func TestSeededSecrets(t *testing.T) {
 	if len(recorded) < 500 || len(places) < 34 {
 		t.Errorf("only %d of %d secrets were recorded, from %d places", len(recorded), len(s.list), len(places))
 	}
+}
+
+// archive makes a real report on the host, and gives its file as it is and
+// decompressed, whatever it is called, and what was said.
+func (r *run) archive(t *testing.T, a answered) map[string][]byte {
+	t.Helper()
+	m := r.machines[a.step.Host]
+	var said, packed, plain bytes.Buffer
+	cmd := m.command(t.Context(), Options{}, "", append([]string{"portwhy", "report", "--file", "-", "--timeout", "1s"}, targetsOf(a.step.Args)...))
+	cmd.Stdout, cmd.Stderr = &packed, &said
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("portwhy report: %v: %s", err, &said)
+	}
+	stream, err := zstd.NewReader(bytes.NewReader(packed.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if _, err := plain.ReadFrom(stream); err != nil {
+		t.Fatalf("the report's file: %v", err)
+	}
+	for _, name := range []string{"report.html", "report.md", "report.json", "snapshot", "manifest.json"} {
+		if !bytes.Contains(plain.Bytes(), []byte(name)) {
+			t.Errorf("the report has no %s", name)
+		}
+	}
+	return map[string][]byte{"the report's file": packed.Bytes(), "what the report's file holds": plain.Bytes(), "what portwhy report says": said.Bytes()}
 }
 
 // sent are the documents that are made of a snapshot to be sent.
