@@ -57,24 +57,26 @@ func (r *run) recorded(ctx context.Context) (wrong []string) {
 	return wrong
 }
 
-// portwhy runs it and reads its answer; any status of a diagnosis is fine here.
-func (r *run) portwhy(cmd *exec.Cmd) (*Answer, int, error) {
+// portwhy runs it and reads its answer.
+func (r *run) portwhy(cmd *exec.Cmd) (*Answer, int, error) { return answerOf(cmd, ParseAnswer) }
+
+// answerOf runs portwhy and reads what it answers; any status of an answer is
+// fine here.
+func answerOf[A any](cmd *exec.Cmd, parse func([]byte) (A, error)) (answer A, exit int, err error) {
 	var stderr output
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	exit := 0
 	var ee *exec.ExitError
 	switch {
 	case errors.As(err, &ee) && ee.ExitCode() >= 0 && ee.ExitCode() <= 3:
 		exit = ee.ExitCode()
 	case err != nil:
-		return nil, 0, fmt.Errorf("portwhy: %w: %s%s", err, out, &stderr)
+		return answer, 0, fmt.Errorf("portwhy: %w: %s%s", err, out, &stderr)
 	}
-	a, err := ParseAnswer(out)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: exit %d: %s%s", err, exit, out, &stderr)
+	if answer, err = parse(out); err != nil {
+		return answer, 0, fmt.Errorf("%w: exit %d: %s%s", err, exit, out, &stderr)
 	}
-	return a, exit, nil
+	return answer, exit, nil
 }
 
 // without takes an option and its value out of a command line.

@@ -102,7 +102,7 @@ func (r *run) writes(ctx context.Context) (wrong []string) {
 		argv := append([]string{"strace", "-f", "-qq", "-s", "200", "-e", "signal=none", "-e", "trace=" + watched, "-o", "/run/lab/" + file, "portwhy", "-o", "json"}, s.question()...)
 		run := func(cmd *exec.Cmd) error { _, _, err := r.portwhy(cmd); return err }
 		if s.Checks != nil {
-			run = func(cmd *exec.Cmd) error { _, _, err := r.checked(cmd); return err }
+			run = func(cmd *exec.Cmd) error { _, _, err := answerOf(cmd, ParseCheckAnswer); return err }
 		}
 		if err := run(m.command(ctx, o, "", argv)); err != nil {
 			return append(wrong, fmt.Sprintf("line %d: under strace: %v", s.Line, err))
