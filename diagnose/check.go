@@ -183,6 +183,9 @@ func (p *Pass) Stop(c Cause) {
 	if c.Doubt == "" {
 		c.Ceiling = Proven
 	}
+	for i := range c.Fixes {
+		c.Fixes[i] = c.Fixes[i].Guarded()
+	}
 	c.order, c.flow, c.behind = p.order, p.Flow.index, p.check.Behind
 	c.check, c.seen = p.check.ID, p.check.When == Explain
 	p.say(ResultStop, "%s", c.Title)

@@ -11,7 +11,7 @@ import (
 // of them there is no such fix. What one fix alone leads to is the next blocker.
 func TestTogether(t *testing.T) {
 	fix := func(name, risk string, predicted Outcome) Fix {
-		return Fix{Title: name, Commands: [][]string{{"do", name}}, Undo: [][]string{{"undo", name}}, Opens: name, Check: "simulated", Risk: risk, PredictedOutcome: predicted}
+		return Fix{Title: name, Commands: [][]string{{"ip", name}}, Undo: [][]string{{"ss", name}}, Opens: name, Check: "simulated", Risk: risk, PredictedOutcome: predicted}
 	}
 	timeout := func(code string, fixes ...Fix) Cause { return Cause{Code: code, Outcome: Timeout, Fixes: fixes} }
 	for _, c := range []struct {
@@ -19,14 +19,14 @@ func TestTogether(t *testing.T) {
 		causes []Cause
 		want   string
 	}{
-		{"one", []Cause{timeout("a", fix("x", "", Connected))}, "[[do x]]/[[undo x]]/x/x/connected/low/simulated"},
+		{"one", []Cause{timeout("a", fix("x", "", Connected))}, "[[ip x]]/[[ss x]]/x/x/connected/low/simulated"},
 		{"two", []Cause{timeout("a", fix("x", "", Connected)), timeout("b", fix("bad", "low", Timeout), fix("y", "medium", Connected))},
-			"[[do x] [do y]]/[[undo y] [undo x]]/do both: x, then y/x; y/connected/medium/simulated"},
-		{"the same twice", []Cause{timeout("a", fix("x", "", Connected)), timeout("b", fix("x", "", Connected))}, "[[do x]]/[[undo x]]/x/x/timeout/low/simulated"},
+			"[[ip x] [ip y]]/[[ss y] [ss x]]/do both: x, then y/x; y/connected/medium/simulated"},
+		{"the same twice", []Cause{timeout("a", fix("x", "", Connected)), timeout("b", fix("x", "", Connected))}, "[[ip x]]/[[ss x]]/x/x/timeout/low/simulated"},
 		{"no way for one", []Cause{timeout("a", fix("x", "", Connected)), timeout("b", Fix{Title: "by hand", PredictedOutcome: Connected})},
-			"[[do x]]/[[undo x]]/x/x/timeout/low/simulated"},
-		{"after connecting", []Cause{timeout("a", fix("x", "", Connected)), {Code: "b", Outcome: Connected, After: true, Fixes: []Fix{{Title: "y", Commands: [][]string{{"do y"}},
-			Undo: [][]string{{"undo y"}}, Opens: "nothing", PredictedOutcome: Connected}}}}, "[[do x] [do y]]/[[undo y] [undo x]]/do both: x, then y/x/connected/low/none"},
+			"[[ip x]]/[[ss x]]/x/x/timeout/low/simulated"},
+		{"after connecting", []Cause{timeout("a", fix("x", "", Connected)), {Code: "b", Outcome: Connected, After: true, Fixes: []Fix{{Title: "y", Commands: [][]string{{"ip", "y"}},
+			Undo: [][]string{{"ss", "y"}}, Opens: "nothing", PredictedOutcome: Connected}}}}, "[[ip x] [ip y]]/[[ss y] [ss x]]/do both: x, then y/x/connected/low/none"},
 	} {
 		target, _ := ParseTarget("127.0.0.1:1")
 		h := scripted{attempts: map[string]host.Attempt{"127.0.0.1": {Errno: "ETIMEDOUT"}}}

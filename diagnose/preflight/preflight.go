@@ -162,6 +162,7 @@ func (r *run) find(f plan.Finding) {
 	}
 	f.Fixes = orEmpty(f.Fixes)
 	for i := range f.Fixes {
+		f.Fixes[i] = f.Fixes[i].Guarded()
 		fix := &f.Fixes[i]
 		fix.ID, fix.Cause = fmt.Sprint(i+1), f.Code
 		fix.Commands, fix.Undo = orEmpty(fix.Commands), orEmpty(fix.Undo)
