@@ -84,8 +84,8 @@ type Journal struct {
 // Dir is where the journal is.
 func (j *Journal) Dir() string { return j.dir }
 
-// OpenJournal makes the directory if it isn't there. One that others may write
-// to, or that is a link, is refused.
+// OpenJournal makes the directory if it isn't there. One that is another's, that
+// others may write to, or that is a link, is refused: its entries are commands.
 func OpenJournal(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
@@ -94,7 +94,7 @@ func OpenJournal(dir string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	if !st.IsDir() || st.Mode().Perm()&0o022 != 0 {
+	if !st.IsDir() || st.Mode().Perm()&0o022 != 0 || !ours(st) {
 		return nil, fmt.Errorf("open the journal: %s is not a directory of its owner alone", dir)
 	}
 	return &Journal{dir: dir}, nil

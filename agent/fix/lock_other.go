@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // ErrBusy means that another portwhy is applying or undoing a fix.
@@ -15,3 +16,6 @@ var ErrBusy = errors.New("another portwhy is changing this host")
 func (j *Journal) Lock(context.Context) (unlock func(), err error) {
 	return nil, fmt.Errorf("lock the journal: %w", errors.ErrUnsupported)
 }
+
+// ours is not asked: without [Journal.Lock] no fix is applied.
+func ours(fs.FileInfo) bool { return true }

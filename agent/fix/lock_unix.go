@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -46,4 +47,10 @@ func (j *Journal) Lock(ctx context.Context) (unlock func(), err error) {
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// ours reports whether a file belongs to who runs this.
+func ours(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(sys.Uid) == os.Geteuid()
 }

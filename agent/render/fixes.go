@@ -22,7 +22,7 @@ func Fixes(r *diagnose.Report, o TextOptions) []byte {
 		t.say("Fix", "none is known for this")
 	}
 	for _, f := range r.Fixes {
-		word := "Fix " + f.ID
+		word := "Fix " + Cut(f.ID, 10)
 		for _, argv := range f.Commands {
 			t.raw(word, t.color.bold(sudo(r, f)+Command(argv)))
 			word = ""

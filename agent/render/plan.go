@@ -20,7 +20,7 @@ func Findings(list []plan.Finding, o TextOptions) []byte {
 	var b bytes.Buffer
 	c := colors{o.Color}
 	for _, f := range list {
-		fmt.Fprintf(&b, "  %s %s  %s  %s\n", c.status(statusOf(f.Severity), symbolOf(f.Severity)), c.dim(position(f.File, f.Line, f.Column)), Cut(f.Title, maxTitle), c.dim(f.Code))
+		fmt.Fprintf(&b, "  %s %s  %s  %s\n", c.status(statusOf(f.Severity), symbolOf(f.Severity)), c.dim(position(f.File, f.Line, f.Column)), Cut(f.Title, maxTitle), c.dim(Escape(f.Code)))
 		for _, x := range f.Fixes {
 			for _, argv := range x.Commands {
 				fmt.Fprintf(&b, "      Fix  %s    %s\n", Command(argv), Cut(x.Title, maxTitle))
@@ -148,7 +148,7 @@ func PlanVerified(r *plan.Verified, o TextOptions) []byte {
 	return unseen(b.Bytes(), r.Limits, o)
 }
 
-func arrow(e plan.Edge) string { return e.From + " -> " + e.To }
+func arrow(e plan.Edge) string { return Cut(e.From, maxSubject) + " -> " + Cut(e.To, maxSubject) }
 
 func outcomeOf(e plan.Edge) string {
 	s := "not asked"
@@ -174,6 +174,7 @@ func matrix(edges []plan.Edge) string {
 	index := map[string]int{}
 	cell := map[[2]string]diagnose.Status{}
 	for _, e := range edges {
+		e.From, e.To = Cut(e.From, maxSubject), Cut(e.To, maxSubject)
 		if _, ok := index["r"+e.From]; !ok {
 			index["r"+e.From] = len(rows)
 			rows = append(rows, e.From)

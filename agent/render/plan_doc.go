@@ -42,6 +42,7 @@ func PlanHTML(p *plan.Plan, title string) ([]byte, error) {
 	}
 	sections := planSections(p)
 	for i := range sections {
+		sections[i].Title = Escape(sections[i].Title)
 		for _, t := range sections[i].Tables {
 			for _, row := range t.Rows {
 				for k := range row {

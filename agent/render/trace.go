@@ -22,7 +22,7 @@ func Trace(t *firewall.Trace, o TextOptions) []byte {
 		s := &t.Steps[i]
 		if string(s.Hook) != hook {
 			hook = string(s.Hook)
-			w.line("  " + w.color.bold(hook))
+			w.line("  " + w.color.bold(Escape(hook)))
 		}
 		w.step(t, s)
 	}
@@ -68,12 +68,12 @@ func (w *firewallPage) step(t *firewall.Trace, s *firewall.Step) {
 	}
 	line := fmt.Sprintf("  %s %6d %s", mark, s.Priority, where)
 	if s.Effect != "policy" {
-		line += ": " + Cut(s.Text, maxRule) + w.color.dim("  ("+s.Effect+")")
+		line += ": " + Cut(s.Text, maxRule) + w.color.dim("  ("+Escape(s.Effect)+")")
 	} else {
 		line += ": " + Escape(s.Text)
 	}
 	if s.Backend != "nft" {
-		line += w.color.dim("  " + string(s.Backend))
+		line += w.color.dim("  " + Escape(string(s.Backend)))
 	}
 	if s.Floats {
 		line += w.color.dim("  (or behind others of its priority)")

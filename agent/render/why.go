@@ -19,10 +19,10 @@ func Why(doc *firewall.Whys, o TextOptions) []byte {
 		case firewall.Undecided:
 			status = diagnose.StatusUnknown
 		}
-		w.line(w.color.status(status, symbol(status)) + " " + w.color.bold(Cut(why.Rule.Where(), maxSubject)) + ": " + Cut(why.Rule.Text, maxRule) + w.color.dim("  "+string(why.Rule.Backend)))
-		w.line("  " + string(why.Effect) + ": " + Cut(why.Because, maxRule))
+		w.line(w.color.status(status, symbol(status)) + " " + w.color.bold(Cut(why.Rule.Where(), maxSubject)) + ": " + Cut(why.Rule.Text, maxRule) + w.color.dim("  "+Escape(string(why.Rule.Backend))))
+		w.line("  " + Escape(string(why.Effect)) + ": " + Cut(why.Because, maxRule))
 		if why.Packet != "" {
-			w.line("  " + w.color.dim("tried "+Cut(why.Packet, maxRule)+": "+why.Verdict))
+			w.line("  " + w.color.dim("tried "+Cut(why.Packet, maxRule)+": "+Escape(why.Verdict)))
 		}
 	}
 	return w.out.Bytes()
