@@ -192,6 +192,9 @@ func (w *walk) track() bool {
 	f.state = state
 	switch state {
 	case Invalid, Untracked:
+		// The template is put back, and its zone with it: what comes in again by
+		// loopback is looked for as rules there say.
+		f.zone, f.zoneDir = 0, 0
 		return true
 	}
 	w.enter()
