@@ -276,7 +276,11 @@ func (r *run) probe() {
 		if f.Network != "unix" && !f.Destination.IsValid() {
 			continue
 		}
-		if f.Observed == nil {
+		switch {
+		case f.Observed != nil:
+		case f.Network == "unix" && f.bind:
+			r.limit(host.Limit{What: "what really happens at " + f.String(), Why: "to try would make a file"})
+		default:
 			r.limit(LimitOf("what really happens at "+f.String(), f.probeErr))
 		}
 	}

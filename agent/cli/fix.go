@@ -203,10 +203,14 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 		s.status = int(diagnose.Broken)
 		return &failure{int(diagnose.Broken), fmt.Errorf("fix %s: %w", id, err)}
 	}
-	if e.State == fix.Unconfirmed {
-		return s.print(fmt.Appendf(nil, "Applied as %s: it works. It is rolled back in %v unless you say: portwhy fix confirm %s\n", id, f.confirm, id))
+	named := id
+	if f.journal != defaultJournal {
+		named += " --journal " + render.Command([]string{f.journal})
 	}
-	return s.print(fmt.Appendf(nil, "Applied as %s: it works. To take it back: portwhy fix undo %s\n", id, id))
+	if e.State == fix.Unconfirmed {
+		return s.print(fmt.Appendf(nil, "Applied as %s: it works. It is rolled back in %v unless you say: portwhy fix confirm %s\n", id, f.confirm, named))
+	}
+	return s.print(fmt.Appendf(nil, "Applied as %s: it works. To take it back: portwhy fix undo %s\n", id, named))
 }
 
 // choose finds the fix of a number.

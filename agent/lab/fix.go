@@ -92,6 +92,7 @@ func (r *run) applied(ctx context.Context, m *machine, s Step, before string, mi
 	}
 	r.tell("%s$ %s\n%s", m.Name, strings.Join(fix, " "), out)
 	_, id, _ := strings.Cut(strings.TrimSpace(out), "fix undo ")
+	id, _, _ = strings.Cut(id, " ")
 	if out, err = r.foreground(ctx, m, s.Options, []string{"portwhy", "fix", "undo", id, "--journal", journal}); err != nil {
 		miss("%v", err)
 	}

@@ -61,6 +61,7 @@ var fields = map[string]class{
 	"host.Namespace.Container": idText, "host.Namespace.Name": netnsText, "host.Namespace.Path": pathText, "host.Namespace.Process": text,
 	"host.Neighbour.Device": plainText, "host.Neighbour.MAC": macText, "host.Neighbour.State": plainText,
 	"host.NextHop.Device": plainText, "host.PortMapping.Network": plainText,
+	"host.PathFact.Kind": plainText, "host.PathFact.Path": pathText,
 	"host.Process.Args": argvText, "host.Process.Cgroup": cgroupText, "host.Process.Container": idText, "host.Process.Cwd": pathText, "host.Process.Env": envText,
 	"host.Process.Exe": pathText, "host.Process.FrozenBy": cgroupText, "host.Process.Label": text, "host.Process.Name": text, "host.Process.State": plainText,
 	"host.Process.Unit": unitText, "host.Process.User": userText, "host.Process.UserUnit": unitText, "host.Process.WaitChannel": plainText,

@@ -98,6 +98,11 @@ func runBindFile(p *diagnose.Pass) error {
 	case "ENOENT":
 		p.Unknown(host.Limit{What: "whether a socket can be made at " + f.Path, Why: "nothing is there, and to try would make a file", Needs: "a directory that exists and that the program may write to"})
 	case "ECONNREFUSED", "EPROTOTYPE":
+		if c := noSocketAt(p, &a); c != nil {
+			c.Code, c.Outcome = "port-in-use", diagnose.InUse
+			p.Stop(*c)
+			return nil
+		}
 		p.Stop(diagnose.Cause{Code: "unix-socket-stale", Outcome: diagnose.InUse, Culprit: culprit, Evidence: evidence,
 			Title: fmt.Sprintf("A file is left at %s, and no socket has it: its program ended without removing it.", f.Path),
 			Fixes: []diagnose.Fix{{Title: "remove the file", Commands: [][]string{{"rm", "--", f.Path}}, NeedsRoot: p.Info.UID != 0, Opens: "nothing",
@@ -106,7 +111,12 @@ func runBindFile(p *diagnose.Pass) error {
 		p.Stop(diagnose.Cause{Code: "port-in-use", Outcome: diagnose.InUse, Culprit: culprit, Evidence: []diagnose.Evidence{{Source: "connect(2)", What: f.Path, Value: "connected"}},
 			Title: fmt.Sprintf("A program in another network namespace listens on %s.", f.Path)})
 	case "EACCES", "EPERM":
-		p.Stop(diagnose.Cause{Code: "unix-socket-denied", Outcome: diagnose.Denied, Also: []diagnose.Outcome{diagnose.InUse}, Culprit: culprit, Evidence: evidence[:1],
+		evidence = evidence[:1]
+		if a.At != nil && a.At.Path != f.Path {
+			p.Stop(diagnose.Cause{Code: "unix-socket-denied", Outcome: diagnose.Denied, Culprit: culprit, Evidence: append(evidence, pathEvidence(a.At)), Title: closedTo(p, a.At)})
+			return nil
+		}
+		p.Stop(diagnose.Cause{Code: "unix-socket-denied", Outcome: diagnose.Denied, Also: []diagnose.Outcome{diagnose.InUse}, Culprit: culprit, Evidence: evidence,
 			Title: fmt.Sprintf("User %d may not get to %s: a directory on the way, or the file that is there already, is closed to it.", p.Info.UID, f.Path),
 			Doubt: "which of them it is can't be seen", Ceiling: diagnose.Likely})
 	default:

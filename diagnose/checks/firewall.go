@@ -80,7 +80,28 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 	for _, s := range look.There.Steps {
 		p.Trace("%s %s: %s (%s)", s.Hook, s.Where(), s.Text, s.Effect)
 	}
+	if err := takeNewRoute(p, look.There); err != nil {
+		return err
+	}
 	blockers(p, fw.Rules, tracer, look)
+	return nil
+}
+
+// takeNewRoute gives the flow the route that the kernel takes after rules at
+// OUTPUT have marked its packet (ip_route_me_harder); its source stays.
+func takeNewRoute(p *diagnose.Pass, t *firewall.Trace) error {
+	f := p.Flow
+	if !t.Rerouted() || t.Packet.Dst == nil || t.Packet.Dst.Unmap() != reached(f.Addr()).WithZone("").Unmap() {
+		return nil
+	}
+	uid := p.Info.UID
+	r, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: *t.Packet.Dst, Source: f.Source.WithZone(""), Mark: t.Packet.Mark, UID: &uid,
+		Protocol: protocolNumber[f.Network], DestinationPort: f.Port()})
+	if err != nil || r.Errno != "" {
+		return err
+	}
+	p.Trace("the mark %#x has it routed anew: %s", t.Packet.Mark, routeText(r))
+	f.Route = r
 	return nil
 }
 

@@ -76,7 +76,11 @@ func runRemote(p *diagnose.Pass) error {
 		if q := dropping(p, f.Route.Device); q != nil {
 			c.Doubt, c.Ceiling = fmt.Sprintf("the queue of %s drops packets (%s)", q.Device, qdiscText(*q)), diagnose.Likely
 		}
-		c.Title = fmt.Sprintf("%s does not answer: the packets leave by %s, and what follows drops them, or the answer, in silence.", f.Addr(), f.Route.Device)
+		out := f.Route.Device
+		if f.Route.Gateway.IsValid() {
+			out += fmt.Sprintf(" to %s", f.Route.Gateway)
+		}
+		c.Title = fmt.Sprintf("%s does not answer: the packets leave by %s, and what follows drops them, or the answer, in silence.", f.Addr(), out)
 	case diagnose.HostUnreachable, diagnose.NetUnreachable:
 		c.Code = "remote-unreachable"
 		c.Title = fmt.Sprintf("%s can't be reached, and no message says who gave up.", f.Addr())

@@ -40,7 +40,7 @@ func runSocket(p *diagnose.Pass) error {
 	if err != nil {
 		return err
 	}
-	inbound := inboundDevice(p)
+	inbound := listenersDevice(p, reached(to.Addr()))
 	if best := lookup(all, reached(to.Addr()), inbound); best != nil {
 		f.Listener = best
 		c, who := socketCulprit(p, *best)
@@ -94,6 +94,21 @@ func inboundDevice(p *diagnose.Pass) string {
 		return p.Flow.Inbound
 	}
 	return loopbackDevice(p)
+}
+
+// listenersDevice is the device by which a flow comes for the look-up of a
+// socket. The kernel takes what a host sends to an address of its own as come in
+// by the device that has the address, though it goes over lo (the comment in
+// ip_route_output_key_hash_rcu of net/ipv4/route.c; ip6_rcv_core for IPv6).
+func listenersDevice(p *diagnose.Pass, dst netip.Addr) string {
+	if p.Flow.Inbound == "" {
+		if addrs, err := p.Host.Addresses(p.Ctx); err == nil {
+			if own := ownAddress(addrs, dst); own != nil {
+				return own.Device
+			}
+		}
+	}
+	return inboundDevice(p)
 }
 
 // lookup picks the socket that the kernel would (compute_score in
@@ -176,7 +191,7 @@ func mismatched(p *diagnose.Pass, socks []host.Socket) *diagnose.Cause {
 	}
 	switch {
 	case device != nil:
-		c := make("listener-on-device", "{who} listens on {where}, bound to the device "+device.Device+" (SO_BINDTODEVICE); this connection comes in by "+inboundDevice(p)+".", device)
+		c := make("listener-on-device", "{who} listens on {where}, bound to the device "+device.Device+" (SO_BINDTODEVICE); this connection comes in by "+listenersDevice(p, dst)+".", device)
 		c.Culprit.Device = device.Device
 		return c
 	case v6only != nil:

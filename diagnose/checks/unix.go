@@ -81,6 +81,10 @@ func runUnixAfter(p *diagnose.Pass) error {
 			p.OK("refused though a listener has this path")
 			return nil
 		}
+		if c := noSocketAt(p, f.Attempt); c != nil {
+			p.Stop(*c)
+			return nil
+		}
 		p.Stop(diagnose.Cause{Code: "unix-socket-stale", Outcome: diagnose.Refused, Culprit: culprit,
 			Evidence: append(evidence, diagnose.Evidence{Source: "sock_diag", What: "listening unix sockets with this path", Value: "none"}),
 			Title:    fmt.Sprintf("%s is a leftover: the file is there, but no process listens on it any more.", f.Path),
@@ -88,7 +92,10 @@ func runUnixAfter(p *diagnose.Pass) error {
 				Commands: [][]string{{"rm", f.Path}}}}})
 	case "EACCES", "EPERM":
 		c := diagnose.Cause{Code: "unix-socket-denied", Outcome: diagnose.Denied, Culprit: culprit, Evidence: evidence,
-			Title: fmt.Sprintf("uid %d may not write to %s or enter a directory above it.", p.Info.UID, f.Path)}
+			Title: closedTo(p, f.Attempt.At)}
+		if at := f.Attempt.At; at != nil {
+			c.Evidence = append(c.Evidence, pathEvidence(at))
+		}
 		if len(p.Info.LSMs) > 0 || p.Info.Seccomp != 0 {
 			c.Doubt, c.Ceiling = "a security module could deny it too", diagnose.Likely
 		}
@@ -99,6 +106,47 @@ func runUnixAfter(p *diagnose.Pass) error {
 		p.OK("%s", orUnknown(f.Attempt.Errno))
 	}
 	return nil
+}
+
+// noSocketAt is the cause if what lies at the path is no socket, so that it is
+// nobody's leftover: connect(2) answers ECONNREFUSED for any file
+// (unix_find_bsd in net/unix/af_unix.c).
+func noSocketAt(p *diagnose.Pass, a *host.Attempt) *diagnose.Cause {
+	if a.At == nil || a.At.Kind == "socket" {
+		return nil
+	}
+	return &diagnose.Cause{Code: "no-listener", Outcome: diagnose.Refused, Culprit: &diagnose.Culprit{Kind: "socket", Address: p.Flow.Path},
+		Evidence: []diagnose.Evidence{{Source: "connect(2)", What: p.Flow.Path, Value: a.Errno}, pathEvidence(a.At)},
+		Title:    fmt.Sprintf("%s is no socket but %s.", p.Flow.Path, pathKind(a.At))}
+}
+
+func pathKind(at *host.PathFact) string {
+	switch at.Kind {
+	case "directory":
+		return "a directory"
+	case "file":
+		return "an ordinary file"
+	case "socket":
+		return "a socket"
+	}
+	return "another kind of file"
+}
+
+func pathEvidence(at *host.PathFact) diagnose.Evidence {
+	return diagnose.Evidence{Source: "stat(2)", What: at.Path, Value: fmt.Sprintf("%s, mode %04o, of user %d and group %d", pathKind(at), at.Mode, at.UID, at.GID)}
+}
+
+// closedTo says what keeps this user from the flow's path: to connect needs
+// search permission on each directory and write permission on the file (unix(7)).
+func closedTo(p *diagnose.Pass, at *host.PathFact) string {
+	who := fmt.Sprintf("User %d", p.Info.UID)
+	switch {
+	case at == nil:
+		return fmt.Sprintf("%s may not write to %s or enter a directory above it.", who, p.Flow.Path)
+	case at.Path != p.Flow.Path:
+		return fmt.Sprintf("%s may not search the directory %s, in which %s would be.", who, at.Path, p.Flow.Path)
+	}
+	return fmt.Sprintf("%s may not write to %s.", who, p.Flow.Path)
 }
 
 // nearPaths notes listeners with the same file name elsewhere.

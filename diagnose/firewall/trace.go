@@ -36,6 +36,7 @@ type Trace struct {
 
 	came    *eval.Packet // as it was at first
 	out     string       // the device that it left by
+	anew    bool         // OUTPUT changed it, and it was routed anew
 	off     string       // the setting by which it isn't forwarded
 	state   uint32       // of conntrack, at the end
 	answers bool         // it answers another
@@ -228,6 +229,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 	}
 	doc.Packet, doc.state, doc.zone, doc.zoneOff = left(r.Packet), r.State, r.Zone, r.ZoneUnknown
 	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
+	doc.anew = r.Rerouted
 	switch r.Verdict {
 	case eval.Accept:
 		doc.Verdict, doc.ClientSees = "accept", "passes"
@@ -383,6 +385,10 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 // SwitchedOff is the setting by which routing loses the packet, empty if none does:
 // one that would have it forwarded, or let it come to loopback.
 func (t *Trace) SwitchedOff() string { return t.off }
+
+// Rerouted reports whether rules at OUTPUT changed the packet so that the kernel
+// looks for a route anew, by which it leaves the host.
+func (t *Trace) Rerouted() bool { return t.anew && t.out != "" && t.Packet.Way == string(eval.Out) }
 
 // icmpxCodes are the codes of ICMP and ICMPv6 for NFT_REJECT_ICMPX_* (nft_reject.c).
 var icmpxCodes = map[uint8][2]uint8{0: {0, 0}, 1: {3, 4}, 2: {1, 3}, 3: {13, 1}}

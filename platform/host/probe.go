@@ -71,10 +71,23 @@ type Attempt struct {
 	// Retransmits and PathMTU from TCP_INFO after speaking.
 	Retransmits int
 	PathMTU     int
+	// At is what lies at a unix path that was tried in vain, or what keeps the
+	// caller from it; nil if that can't be told.
+	At *PathFact
 	// Moved are the counters (see System.Counters) of the namespace that rose
 	// between just before the attempt and its end, by how much. Other traffic
 	// of the host counts too.
 	Moved map[string]int64
+}
+
+// PathFact is a file on the way to a unix socket: the directory above it that
+// the caller may not search, or else what lies at the path itself (stat(2)).
+type PathFact struct {
+	Path string
+	Kind string // socket, file, directory or other
+	Mode uint32 // permission bits
+	UID  uint32
+	GID  uint32
 }
 
 // ICMP is an error message from the socket's error queue (ip(7), IP_RECVERR).

@@ -42,6 +42,9 @@ func (h *Host) Connect(ctx context.Context, q host.ConnectQuery) (host.Attempt, 
 		err = p.udp()
 	case "unix":
 		err = p.unix()
+		if p.Errno != "" && err == nil {
+			p.At = pathFact(q.Path)
+		}
 	default:
 		err = host.ErrUnsupported
 	}

@@ -72,6 +72,9 @@ type Result struct {
 	Packet *Packet
 	// Way is the way that it took, empty if the ways differ or it isn't known.
 	Way Way
+	// Rerouted: it is sent by this host, and rules at OUTPUT changed what routing
+	// looks at, so that the kernel has routed it anew; on any of the ways.
+	Rerouted bool
 	// State is the packet's conntrack state at the end: a bit of NF_CT_STATE_*, 0
 	// where conntrack has not seen it, and on different ways [Mixed].
 	State uint32
@@ -137,7 +140,7 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 			w.packet.Out, w.packet.OutIndex, w.way = "", 0, ""
 		}
 		if way == 0 {
-			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, State: w.flow.state, Zone: w.flow.inZone()}
+			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, Rerouted: w.rerouted, State: w.flow.state, Zone: w.flow.inZone()}
 		} else {
 			result.join(&w)
 		}
@@ -183,6 +186,7 @@ func (r *Result) join(w *walk) {
 	if r.Way != w.way {
 		r.Way = ""
 	}
+	r.Rerouted = r.Rerouted || w.rerouted
 	r.Packet.unmarked = r.Packet.unmarked || w.packet.unmarked || w.packet.Mark != r.Packet.Mark
 	if r.Packet.Out != w.packet.Out {
 		r.Packet.Out, r.Packet.OutIndex = "", 0

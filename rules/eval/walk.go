@@ -23,6 +23,7 @@ type walk struct {
 	way      Way
 	arrived  bool // from a device
 	turned   *turn
+	rerouted bool
 	spoiled  bool  // a rule has made a wrong checksum of none
 	ruined   bool  // a rule has left IPv4's header with a wrong checksum
 	first    *walk // of an existing flow: the way that its first packet would take now

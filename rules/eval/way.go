@@ -316,6 +316,7 @@ type turn struct {
 // mark was changed at OUTPUT (ip_route_me_harder in net/ipv4/netfilter.c,
 // ip6_route_me_harder); without a route the packet is lost.
 func (w *walk) reroute(why string) bool {
+	w.rerouted = true
 	if a := w.packet.Address(true); a.IsLoopback() {
 		w.turned = &turn{out: "lo", index: w.deviceIndex("lo"), way: Through}
 		return true
