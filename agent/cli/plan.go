@@ -359,7 +359,7 @@ servers, read as preflight reads them. Names and owners are yours to mend.`,
 			if err != nil {
 				return err
 			}
-			return s.print(doc)
+			return s.print(render.VisibleYAML(doc))
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", "", "what the files are: "+strings.Join(declare.Kinds(), ", "))

@@ -58,6 +58,7 @@ func (s *session) record(cmd *cobra.Command, path string, args []string, r recor
 	if err != nil {
 		return err
 	}
+	doc = render.VisibleJSON(doc)
 	if path == "-" {
 		return s.print(doc)
 	}

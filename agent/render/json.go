@@ -15,13 +15,18 @@ func JSON(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return VisibleJSON(doc), nil
+}
+
+// VisibleJSON is a document in JSON, with escapes for what is not visible.
+func VisibleJSON(doc []byte) []byte {
 	return escapeDoc(doc, func(out []byte, r rune) []byte {
 		if r < 0x10000 {
 			return fmt.Appendf(out, `\u%04x`, r)
 		}
 		hi, lo := utf16.EncodeRune(r)
 		return fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
-	}), nil
+	})
 }
 
 // NDJSON writes each of a list as one line.

@@ -28,8 +28,12 @@ func YAML(v any) ([]byte, error) {
 	if err := e.Close(); err != nil {
 		return nil, fmt.Errorf("encoding YAML: %w", err)
 	}
-	return escapeDoc(b.Bytes(), yamlEscape), nil
+	return VisibleYAML(b.Bytes()), nil
 }
+
+// VisibleYAML is a document in YAML whose words from outside stand in double
+// quotes, with escapes for what is not visible.
+func VisibleYAML(doc []byte) []byte { return escapeDoc(doc, yamlEscape) }
 
 func yamlEscape(out []byte, r rune) []byte {
 	if r < 0x10000 {
