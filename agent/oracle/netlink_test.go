@@ -5,6 +5,7 @@ package oracle
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -152,7 +153,7 @@ func (s *traceSocket) collect(each func(id uint16, e event)) error {
 // chain has the packet's headers.
 func (s *traceSocket) nft(b []byte) (id uint16, e event) {
 	var number uint32
-	var header []byte
+	var header, transport []byte
 	eachAttribute(b, func(a uint16, v []byte) {
 		be32 := func() uint32 {
 			if len(v) != 4 {
@@ -171,6 +172,8 @@ func (s *traceSocket) nft(b []byte) (id uint16, e event) {
 			number = be32()
 		case unix.NFTA_TRACE_NETWORK_HEADER:
 			header = v
+		case unix.NFTA_TRACE_TRANSPORT_HEADER:
+			transport = v
 		case unix.NFTA_TRACE_MARK:
 			e.mark = be32()
 		case unix.NFTA_TRACE_POLICY:
@@ -184,7 +187,7 @@ func (s *traceSocket) nft(b []byte) (id uint16, e event) {
 		}
 	})
 	if header != nil {
-		s.ids[number] = name(header)
+		s.ids[number] = name(slices.Concat(header, transport))
 	}
 	if e.handle == 0 && !e.policy {
 		return 0, e // the end of a chain, which is no step

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
@@ -290,12 +291,25 @@ func (p *packet) model(w *world) *eval.Packet {
 // for what the host sends itself.
 func name(d []byte) uint16 {
 	switch {
-	case len(d) >= 20 && d[0]>>4 == 4 && d[8] < ttlMax:
+	case len(d) >= 20 && d[0]>>4 == 4 && d[8] < ttlMax && !quotes(d):
 		return binary.BigEndian.Uint16(d[4:])
 	case len(d) >= 40 && d[0]>>4 == 6 && d[7] < ttlMax:
 		return binary.BigEndian.Uint16(d[2:])
 	}
 	return 0
+}
+
+// quotes reports whether an IPv4 packet is an error of ICMP: the host's, to which
+// it gives a number by chance. Rules may have written its TTL. What it sends over
+// IPv6, and its resets, have no number.
+func quotes(d []byte) bool {
+	header := int(d[0]&15) * 4
+	if d[9] != protoICMP || len(d) < header+9 || d[header+8]>>4 != 4 {
+		return false
+	}
+	const unreachable, exceeded, problem = 3, 11, 12
+	kind := d[header]
+	return kind == unreachable || kind == exceeded || kind == problem
 }
 
 // answer is what a packet of the host says about one of ours: a reset, or an
@@ -332,4 +346,18 @@ func readAnswer(d []byte) (id uint16, a answer) {
 		return name(l4[8:]), answer{kind: l4[0], code: l4[1]}
 	}
 	return 0, a
+}
+
+func TestErrorsAreNoneOfOurs(t *testing.T) {
+	ours := (&packet{id: 5, ttl: 64, proto: protoUDP, payload: 4, src: netip.MustParseAddr("10.1.0.2"), dst: netip.MustParseAddr("10.1.0.1")}).bytes()
+	e := append([]byte{0x45, 0, 0, 60, 0, 7, 0, 0, 72, protoICMP, 0, 0, 10, 1, 0, 1, 10, 1, 0, 2, 3, 3, 0, 0, 0, 0, 0, 0}, ours...)
+	if id := name(e); id != 0 {
+		t.Errorf("an error is taken for packet %d", id)
+	}
+	if id, a := readAnswer(e); id != 5 || a.kind != 3 || a.code != 3 {
+		t.Errorf("an error is read as %v to packet %d", a, id)
+	}
+	if id := name(ours); id != 5 {
+		t.Errorf("packet 5 is taken for %d", id)
+	}
 }

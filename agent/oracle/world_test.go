@@ -135,6 +135,7 @@ var sysctls = map[string]string{
 	"net/ipv6/conf/default/addr_gen_mode":        "1",
 	"net/ipv6/conf/default/hop_limit":            "200",
 	"net/ipv6/conf/lo/hop_limit":                 "200",
+	"net/ipv6/auto_flowlabels":                   "0", // ours have their numbers there
 	"net/ipv6/icmp/ratelimit":                    "0",
 	"net/ipv6/icmp/echo_ignore_all":              "1",
 	"net/netfilter/nf_conntrack_tcp_be_liberal":  "1", // sequence numbers count for nothing
