@@ -98,11 +98,11 @@ func (f *planFlags) environment(p *plan.Plan) (*plan.Environment, error) {
 		names = append(names, e.Name)
 	}
 	if f.env == "" {
-		return nil, usage("--env NAME: %s has %s", p.File, strings.Join(names, ", "))
+		return nil, usage("--env NAME is needed: %s has the environments %s", p.File, strings.Join(names, ", "))
 	}
 	env, ok := p.Environment(f.env)
 	if !ok {
-		return nil, usage("--env %q: %s has %s", f.env, p.File, strings.Join(names, ", "))
+		return nil, usage("--env %q: %s has no such environment, but %s", f.env, p.File, strings.Join(names, ", "))
 	}
 	return env, nil
 }

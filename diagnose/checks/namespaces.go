@@ -33,7 +33,11 @@ func inNamespaces(p *diagnose.Pass, see func(host.Namespace, host.Host) bool) {
 		}
 	}
 	if closed > 0 {
-		p.Limit(host.Limit{What: fmt.Sprintf("the inside of %d other network namespaces", closed), Why: "they can't be entered", Needs: "root"})
+		what, why := fmt.Sprintf("the inside of %d other network namespaces", closed), "they can't be entered"
+		if closed == 1 {
+			what, why = "the inside of another network namespace", "it can't be entered"
+		}
+		p.Limit(host.Limit{What: what, Why: why, Needs: "root"})
 	}
 }
 

@@ -47,6 +47,28 @@ func placeName(p *diagnose.Pass, ns host.Namespace) string {
 	return namespaceName(ns)
 }
 
+// refusedInside is the cause of a refusal by an address that a namespace of this
+// host has, such as a container's, where nothing takes what comes to the port.
+func refusedInside(p *diagnose.Pass) *diagnose.Cause {
+	f := p.Flow
+	ns, h := namespaceWith(p, f.Addr())
+	if h == nil {
+		return nil
+	}
+	socks, err := h.Sockets(p.Ctx, host.SocketQuery{Network: f.Network, Port: f.Port(), States: listening(f.Network)})
+	if err != nil || lookup(socks, f.Addr(), "") != nil {
+		return nil
+	}
+	c := &diagnose.Cause{Code: "no-listener", Outcome: diagnose.Refused, Culprit: &diagnose.Culprit{Kind: "address", Address: f.Addr().String(), Container: containerName(p, ns.Container)}}
+	if len(socks) > 0 {
+		c.Code = "listener-other-address"
+	}
+	words, evidence := instead(p, h, f.Network, f.Destination)
+	c.Evidence = append(evidence, diagnose.Evidence{Source: "RTM_GETADDR", What: placeName(p, ns), Value: f.Addr().String()})
+	c.Title = fmt.Sprintf("%s is in %s, %s.", f.Addr(), placeName(p, ns), words)
+	return c
+}
+
 // mostInstead is how many listeners are named in place of the one that is missing.
 const mostInstead = 3
 

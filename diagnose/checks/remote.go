@@ -9,7 +9,7 @@ import (
 
 var remote = &diagnose.Check{
 	ID: "remote", Doc: "what the far end, or a router on the way, answered",
-	Codes: []string{"remote-refused", "remote-filtered", "remote-rejected", "remote-unreachable", "one-way-only"},
+	Codes: []string{"no-listener", "listener-other-address", "remote-refused", "remote-filtered", "remote-rejected", "remote-unreachable", "one-way-only"},
 	For:   diagnose.AskConnect, When: diagnose.Explain, Behind: true,
 	Run: runRemote,
 }
@@ -65,6 +65,11 @@ func runRemote(p *diagnose.Pass) error {
 	c.Evidence = evidence
 	switch o.Outcome {
 	case diagnose.Refused:
+		if inside := refusedInside(p); inside != nil {
+			inside.Evidence = append(evidence, inside.Evidence...)
+			p.Stop(*inside)
+			return nil
+		}
 		c.Code = "remote-refused"
 		c.Title = fmt.Sprintf("%s refuses: nothing listens on its port %d, or a firewall there answers with a reset.", f.Addr(), f.Port())
 	case diagnose.Reset:

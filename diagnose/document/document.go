@@ -231,6 +231,9 @@ func (n Node) Int(low, high int) (int, error) {
 		return 0, err
 	}
 	i, err := strconv.Atoi(text)
+	if low == high && (err != nil || i != low) {
+		return 0, n.Errorf("expected %d, found %q", low, cut(text))
+	}
 	if err != nil || i < low || i > high {
 		return 0, n.Errorf("expected a number from %d to %d, found %q", low, high, cut(text))
 	}

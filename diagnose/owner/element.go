@@ -2,8 +2,10 @@ package owner
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +18,11 @@ import (
 type element struct {
 	set     string
 	ipset   bool
-	text    string // the address, network or range
+	text    string // the address, network, port or range
+	verdict *rules.Verdict
+	comment string
+	port    bool // of ports, not of addresses
+	keeps   bool // it can be taken out and put back in nft's words
 	timeout time.Duration
 	expires time.Duration // from when the rules were read
 }
@@ -28,14 +34,18 @@ const (
 	ipDestination = 16
 	ip6Source     = 8
 	ip6Dest       = 24
+
+	transportHeader = 2 // NFT_PAYLOAD_TRANSPORT_HEADER
+	portSize        = 2
 )
 
 // element finds the entry; nil if the rule asks no set, the set's entries were
-// not read, or it is about more than one address.
+// not read, or it is about more than one field.
 func (p *place) element(flow Flow) *element {
 	if p.rule == nil {
 		return nil
 	}
+	var byPort *element // says less than an address
 	for i, e := range p.rule.Exprs {
 		switch e := e.(type) {
 		case *rules.Lookup:
@@ -43,9 +53,13 @@ func (p *place) element(flow Flow) *element {
 			if set == nil || set.Anonymous || e.Invert {
 				continue
 			}
-			if key := addressAt(p.rule.Exprs[:i], e.Source, flow); len(key) == set.KeyLen && len(key) > 0 {
-				if found := inSet(set, key); found != nil {
+			if key := keyAt(p.rule.Exprs[:i], e.Source, flow); len(key) == set.KeyLen && len(key) > 0 {
+				found := inSet(set, key)
+				if found != nil && !found.port {
 					return found
+				}
+				if byPort == nil {
+					byPort = found
 				}
 			}
 		case *rules.Match:
@@ -54,16 +68,19 @@ func (p *place) element(flow Flow) *element {
 			}
 		}
 	}
-	return nil
+	return byPort
 }
 
-// addressAt is the flow's address that the expressions before have loaded into a
-// register; nil if it is something else.
-func addressAt(before rules.Exprs, reg rules.Reg, flow Flow) []byte {
+// keyAt is the flow's address, or the port that it is for, that the expressions
+// before have loaded into a register; nil if it is something else.
+func keyAt(before rules.Exprs, reg rules.Reg, flow Flow) []byte {
 	for i := len(before) - 1; i >= 0; i-- {
 		load, ok := before[i].(*rules.Payload)
 		if !ok || load.Write || load.Reg != reg {
 			continue
+		}
+		if load.Base == transportHeader && load.Offset == 2 && load.Len == portSize && flow.Port != 0 {
+			return binary.BigEndian.AppendUint16(nil, flow.Port)
 		}
 		if load.Base != networkHeader {
 			return nil
@@ -81,11 +98,13 @@ func addressAt(before rules.Exprs, reg rules.Reg, flow Flow) []byte {
 	return nil
 }
 
-// inSet finds the element of nftables that an address falls on.
+// inSet finds the element of nftables that an address or a port falls on.
 func inSet(set *rules.Set, key []byte) *element {
-	found := &element{set: set.Name}
+	found := &element{set: set.Name, port: len(key) == portSize}
 	is := func(e *rules.Element, text string) *element {
 		found.text, found.timeout, found.expires = text, milliseconds(e.TimeoutMS), milliseconds(e.ExpiresMS)
+		found.verdict, found.comment = e.Verdict, e.Comment
+		found.keeps = !found.port && (!set.Map || e.Verdict != nil) && !strings.Contains(e.Comment, `"`)
 		return found
 	}
 	var start, end *rules.Element // the nearest borders
@@ -134,12 +153,21 @@ func milliseconds(n uint64) time.Duration {
 }
 
 func address(key []byte) string {
+	if len(key) == portSize {
+		return strconv.Itoa(int(binary.BigEndian.Uint16(key)))
+	}
 	a, _ := netip.AddrFromSlice(key)
 	return a.String()
 }
 
-// span writes a range of addresses: as a network if it is one.
+// span writes a range of addresses or ports: as a network if it is one.
 func span(first, last []byte) string {
+	if len(first) == portSize && len(last) == portSize {
+		if bytes.Equal(first, last) {
+			return address(first)
+		}
+		return address(first) + "-" + address(last)
+	}
 	a, ok1 := netip.AddrFromSlice(first)
 	b, ok2 := netip.AddrFromSlice(last)
 	switch {
@@ -211,10 +239,22 @@ func (e *element) evidence(p *place) diagnose.Evidence {
 	} else if e.timeout > 0 {
 		value += ", with a timeout of " + e.timeout.String()
 	}
+	if v := verdictText(e.verdict); v != "" {
+		value += " : " + v
+	}
 	if e.ipset {
 		return diagnose.Evidence{Source: "ipset", What: "set " + e.set, Value: value}
 	}
 	return diagnose.Evidence{Source: "nftables", What: fmt.Sprintf("set %s %s %s", p.table.Family, p.table.Name, e.set), Value: value}
+}
+
+// verdictText is a map's verdict in nft's words.
+func verdictText(v *rules.Verdict) string {
+	if v == nil {
+		return ""
+	}
+	words := map[rules.VerdictKind]string{rules.Drop: "drop", rules.Accept: "accept", rules.Continue: "continue", rules.Return: "return", rules.Jump: "jump " + v.Chain, rules.Goto: "goto " + v.Chain}
+	return words[v.Kind]
 }
 
 // remove takes the entry out of its set. What put it there may put it there again.
@@ -233,12 +273,21 @@ func (e *element) remove(p *place) []Fix {
 		fix.Commands, fix.Undo = [][]string{{"ipset", "del", e.set, e.text}}, [][]string{add}
 		return []Fix{fix}
 	}
+	if !e.keeps {
+		return nil
+	}
 	text := e.text
 	if e.timeout > 0 {
 		text += fmt.Sprintf(" timeout %ds", int(e.timeout.Seconds()))
 		if e.expires > 0 {
 			text += fmt.Sprintf(" expires %ds", int(e.expires.Seconds()))
 		}
+	}
+	if e.comment != "" {
+		text += ` comment "` + e.comment + `"`
+	}
+	if v := verdictText(e.verdict); v != "" {
+		text += " : " + v
 	}
 	at := []string{p.table.Family.String(), p.table.Name, e.set}
 	fix.Commands = [][]string{join([]string{"nft", "delete", "element"}, at, []string{"{ " + e.text + " }"})}

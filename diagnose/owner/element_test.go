@@ -22,7 +22,7 @@ func TestElement(t *testing.T) {
 		{"another network", "type ipv4_addr\n flags interval\n elements = { 10.0.0.0/30 }", "ip saddr @s drop", ""},
 		{"the destination", "type ipv4_addr\n elements = { 10.0.0.5 }", "ip daddr @s drop", "10.0.0.5"},
 		{"not in the set", "type ipv4_addr\n elements = { 10.0.0.8 }", "ip saddr != @s drop", ""},
-		{"of ports", "type inet_service\n elements = { 8080 }", "tcp dport @s drop", ""},
+		{"with a comment", "type ipv4_addr\n elements = { 10.0.0.9 comment \"scans\" }", "ip saddr @s drop", "10.0.0.9"},
 		{"of two fields", "type ipv4_addr . inet_service\n elements = { 10.0.0.9 . 8080 }", "ip saddr . tcp dport @s drop", ""},
 		{"of the other family", "type ipv6_addr\n elements = { 2001:db8::1 }", "ip6 saddr @s drop", ""},
 	} {

@@ -40,7 +40,7 @@ func (f *Facts) fail2ban(o *Owner, p *place, flow Flow) {
 // banned is the address or network that the rule is about; empty if it is not the
 // flow's.
 func (p *place) banned(flow Flow) string {
-	if e := p.element(flow); e != nil {
+	if e := p.element(flow); e != nil && !e.port {
 		return e.text
 	}
 	if p.rule != nil && flow.Src.IsValid() && len(p.sets()) == 0 {

@@ -193,6 +193,9 @@ func (c Claim) Judge(r *diagnose.Report, runs string) []Finding {
 		case cause.Code == "port-privileged":
 			// It depends on who starts the service, which a plan doesn't tell.
 			f.Severity = Note
+		case runs != "" && cause.Code == "port-owner-hidden":
+			f.Severity = Unknown
+			f.Title = fmt.Sprintf("%s; whether that is %s itself can't be seen", strings.TrimSuffix(f.Title, "."), c.Service)
 		case runs == "" && cause.Outcome == diagnose.InUse:
 			// The holder may be the service itself.
 			f.Severity = Warning
