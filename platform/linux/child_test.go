@@ -53,6 +53,8 @@ func TestHelperProcess(t *testing.T) {
 		}
 	case "limited": // tells what it can see
 		tellLimited()
+	case "hidden": // the same where /proc hides processes
+		tellHidden()
 	}
 	fmt.Println("ready")
 	var b [1]byte
