@@ -189,7 +189,7 @@ func TestHostileFiles(t *testing.T) {
 		}
 		return told(p, r), err
 	}
-	for _, outside := range []string{"link.yaml", "absolute.yaml", "up/secret.yaml", "../secret.yaml", filepath.Join(dir, "secret.yaml"), "/etc/passwd", "zero.yaml", "own/../../secret.yaml"} {
+	for _, outside := range []string{"link.yaml", "absolute.yaml", "up/secret.yaml", "../secret.yaml", filepath.Join(dir, "secret.yaml"), "/etc/passwd", "zero.yaml", "own/../../secret.yaml", "link.yaml/", "up/", "up/secret.yaml/"} {
 		got, err := read("include: [" + outside + "]\n" + web)
 		if err != nil || strings.Contains(got, "4711") || !strings.Contains(got, "lies outside") && !strings.Contains(got, "is not known") {
 			t.Errorf("include %s: %q, %v", outside, got, err)
