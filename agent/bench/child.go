@@ -28,7 +28,7 @@ func child(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("what shall the child do?")
 	}
-	debug.SetGCPercent(400) // as the command does
+	debug.SetGCPercent(1000) // as the command does at first
 	h, err := platform.Open(platform.Options{})
 	if err != nil {
 		return err

@@ -200,6 +200,9 @@ func (f *firewallBench) legacy() error {
 	if err := f.show("iptables-legacy-save"); err != nil {
 		return err
 	}
+	if err := f.diagnosis("iptables-legacy-save"); err != nil {
+		return err
+	}
 	if err := f.rate("one packet past all rules, stopped by their addresses", "127.0.0.1"); err != nil {
 		return err
 	}
@@ -250,6 +253,9 @@ func (f *firewallBench) iptablesNFT() error {
 		return err
 	}
 	if err := f.pair("the same: iptables-nft-save", f.child("read"), []string{"iptables-nft-save"}, goal{}); err != nil {
+		return err
+	}
+	if err := f.diagnosis("iptables-nft-save"); err != nil {
 		return err
 	}
 	if err := f.show("iptables-nft-save"); err != nil {

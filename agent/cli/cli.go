@@ -52,9 +52,7 @@ type Program struct {
 func New(version string) Program {
 	// A panic that no handler sees, in a goroutine, must not end in status 2.
 	debug.SetTraceback("crash")
-	// One run is short and keeps most of what it reads: collecting seldom is
-	// cheaper, and a run on a small host stays far below 60 MB.
-	debug.SetGCPercent(400)
+	collectSeldom()
 	return Program{Version: version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Terminal: terminal(os.Stdout), ErrTerminal: terminal(os.Stderr),
 		Open:   func(netns string) (host.Host, error) { return platform.Open(platform.Options{NetNS: netns}) },
 		Checks: checks.All()}

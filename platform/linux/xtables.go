@@ -30,6 +30,10 @@ const (
 	// xtTableMax bounds a table, as the kernel does (XT_MAX_TABLE_SIZE of
 	// net/netfilter/x_tables.c): some 2.5 million rules.
 	xtTableMax = 512 << 20
+	// xtEntryLeast is the size of the smallest entry: struct ipt_entry and a target.
+	xtEntryLeast = 112 + 32
+
+	hugePage = 2 << 20
 )
 
 // xtFamily is iptables-legacy, ip6tables-legacy or arptables-legacy.
@@ -75,7 +79,20 @@ func (x xtFamily) table(name string) (*rules.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return iptables.DecodeEntries(x.family, name, info, entries)
+	n := min(int(binary.NativeEndian.Uint32(info[len(info)-8:])), len(entries)/xtEntryLeast)
+	room := &iptables.Room{Rules: pages[rules.Rule](n), Heads: pages[rules.IPTables](n), Matches: pages[rules.Match](n),
+		Exprs: pages[rules.Expr](iptables.RoomExprs * n)}
+	return iptables.DecodeEntries(x.family, name, info, entries, room)
+}
+
+// pages is memory for n values, in the system's large pages where it has such: a
+// large table is read a tenth faster, as the kernel is asked for fewer.
+func pages[T any](n int) []T {
+	list := make([]T, n)
+	if size := n * int(unsafe.Sizeof(*new(T))); size >= hugePage {
+		_ = unix.Madvise(unsafe.Slice((*byte)(unsafe.Pointer(&list[0])), size), unix.MADV_HUGEPAGE)
+	}
+	return list
 }
 
 // read asks the kernel for a table in the calling thread's namespace: for
@@ -96,9 +113,7 @@ func (x xtFamily) read(table string) (info, entries []byte, err error) {
 		if size > xtTableMax {
 			return nil, nil, fmt.Errorf("%d bytes are too many", size)
 		}
-		entries = make([]byte, xtEntriesHead+int(size))
-		// A large table is a tenth faster to read where the kernel has such pages.
-		_ = unix.Madvise(entries, unix.MADV_HUGEPAGE)
+		entries = pages[byte](xtEntriesHead + int(size))
 		copy(entries, table)
 		binary.NativeEndian.PutUint32(entries[xtNameSize:], size)
 		err := getsockopt(fd, x.level, x.getInfo+1, entries)

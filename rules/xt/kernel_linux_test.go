@@ -149,7 +149,7 @@ func entries(family rules.Family, table string) (*rules.Table, error) {
 	if err := getsockopt(s, level, 65, got); err != nil {
 		return nil, fmt.Errorf("read the entries of %s: %w", table, err)
 	}
-	return xtables.DecodeEntries(family, table, info, got[40:])
+	return xtables.DecodeEntries(family, table, info, got[40:], nil)
 }
 
 func getsockopt(s, level, name int, b []byte) error {

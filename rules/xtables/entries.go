@@ -59,17 +59,20 @@ type decoder struct {
 	chains   map[int]string // name of the chain whose first rule is at an offset
 	names    map[string]string
 	ext      string // name of the last extension
-	verdicts map[rules.Verdict]rules.Expr
+	verdicts map[rules.Verdict]*rules.Immediate
 	last     *rules.IPTables
-	exprs    []rules.Expr
+	// lastVerdict is what the rule before ended in: most often it is the same.
+	lastVerdict *rules.Immediate
+	exprs       []rules.Expr
 	store
 }
 
 // DecodeEntries reads a table of iptables-legacy as the kernel gives it: info
 // is what IPT_SO_GET_INFO answers (struct ipt_getinfo), blob the entries that
 // IPT_SO_GET_ENTRIES gives behind its header; for IPv6 and ARP likewise. Matches and
-// targets share blob's memory. An error wraps [ErrEntries].
-func DecodeEntries(family rules.Family, name string, info, blob []byte) (*rules.Table, error) {
+// targets share blob's memory. What is made of it is put into room first, and into
+// memory of its own where that is too little or nil. An error wraps [ErrEntries].
+func DecodeEntries(family rules.Family, name string, info, blob []byte, room *Room) (*rules.Table, error) {
 	l, ok := layouts[family]
 	table := newTable(rules.IptablesLegacy, family, name)
 	if !ok || table == nil {
@@ -78,7 +81,10 @@ func DecodeEntries(family rules.Family, name string, info, blob []byte) (*rules.
 	if len(info) < InfoSize(family) {
 		return nil, fmt.Errorf("%w: %d bytes of information on table %s", ErrEntries, len(info), name)
 	}
-	d := &decoder{layout: l, blob: blob, table: table, names: map[string]string{}, verdicts: map[rules.Verdict]rules.Expr{}}
+	d := &decoder{layout: l, blob: blob, table: table, names: map[string]string{}, verdicts: map[rules.Verdict]*rules.Immediate{}}
+	if room != nil {
+		d.store = store{rules: room.Rules, heads: room.Heads, matches: room.Matches, lists: room.Exprs}
+	}
 	if err := d.decode(info); err != nil {
 		return nil, fmt.Errorf("%w: table %s: %w", ErrEntries, name, err)
 	}
@@ -248,7 +254,7 @@ func (d *decoder) chain(s span) error {
 		return nil
 	}
 	s.chain.Rules = make([]*rules.Rule, n)
-	block := make([]rules.Rule, n)
+	block := d.block(n)
 	if n < partLeast {
 		return d.part(s, block, 0, n)
 	}
@@ -257,7 +263,9 @@ func (d *decoder) chain(s span) error {
 	errs := make([]error, parts)
 	var wait sync.WaitGroup
 	for i := range parts {
-		wait.Go(func() { errs[i] = d.fork().part(s, block, i*n/parts, (i+1)*n/parts) })
+		from, to := i*n/parts, (i+1)*n/parts
+		f := d.fork(to - from)
+		wait.Go(func() { errs[i] = f.part(s, block, from, to) })
 	}
 	wait.Wait()
 	return cmp.Or(errs...)
@@ -268,10 +276,10 @@ const (
 	partsMost = 4
 )
 
-// fork is a decoder of the same table with memory of its own.
-func (d *decoder) fork() *decoder {
-	return &decoder{layout: d.layout, blob: d.blob, table: d.table, entries: d.entries, chains: d.chains,
-		names: map[string]string{}, verdicts: map[rules.Verdict]rules.Expr{}}
+// fork is a decoder of the same table, with memory of its own for so many rules.
+func (d *decoder) fork(n int) *decoder {
+	return &decoder{layout: d.layout, blob: d.blob, table: d.table, entries: d.entries, chains: d.chains, store: d.cut(n),
+		names: map[string]string{}, verdicts: map[rules.Verdict]*rules.Immediate{}}
 }
 
 // part reads the rules of a chain from one place to before another.
@@ -387,12 +395,16 @@ func (d *decoder) targetExpr(e entry, leaves bool) (rules.Expr, error) {
 			return nil, fmt.Errorf("its verdict is %d", number)
 		}
 	}
-	known := d.verdicts[v]
-	if known == nil {
-		known = &rules.Immediate{Verdict: &v}
-		d.verdicts[v] = known
+	if d.lastVerdict == nil || *d.lastVerdict.Verdict != v {
+		known := d.verdicts[v]
+		if known == nil {
+			kept := v
+			known = &rules.Immediate{Verdict: &kept}
+			d.verdicts[v] = known
+		}
+		d.lastVerdict = known
 	}
-	return known, nil
+	return d.lastVerdict, nil
 }
 
 // arpHead keeps struct arpt_arp as it is.
@@ -409,16 +421,24 @@ func (d *decoder) head(b []byte) (*rules.IPTables, rules.Expr) {
 	h.Src, h.SrcMask = d.network(b[:n:n], b[2*n:3*n:3*n])
 	h.Dst, h.DstMask = d.network(b[n:2*n:2*n], b[3*n:4*n:4*n])
 	names := b[d.devices : d.devices+4*deviceSize]
+	if h.Inv&(notIn|notOut) == 0 && [4 * deviceSize]byte(names) == [4 * deviceSize]byte{} {
+		return d.shared(h), nil // most rules name no device
+	}
 	in, ok1 := d.device(names[:deviceSize], names[2*deviceSize:3*deviceSize], h.Inv&notIn != 0)
 	out, ok2 := d.device(names[deviceSize:2*deviceSize], names[3*deviceSize:], h.Inv&notOut != 0)
 	h.In, h.Out = in, out
 	if !ok1 || !ok2 {
 		return d.store.head(h), &rules.Opaque{Kind: "iptables", Why: "a device's name has an unusual mask", Data: names}
 	}
+	return d.shared(h), nil
+}
+
+// shared is the head of the rule before where it is the same.
+func (d *decoder) shared(h rules.IPTables) *rules.IPTables {
 	if d.last == nil || !sameHead(d.last, &h) {
 		d.last = d.store.head(h)
 	}
-	return d.last, nil
+	return d.last
 }
 
 // network leaves out an address that is not looked at.

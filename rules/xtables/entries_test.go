@@ -60,7 +60,7 @@ func sample() (info, blob []byte) {
 
 func TestDecodeEntries(t *testing.T) {
 	info, blob := sample()
-	table, err := DecodeEntries(rules.IP, "filter", info, blob)
+	table, err := DecodeEntries(rules.IP, "filter", info, blob, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,21 +87,27 @@ func TestDecodeLongChain(t *testing.T) {
 		binary.NativeEndian.PutUint64(long[first+i*size+96:], uint64(1000+i))
 	}
 	long = append(long, blob[first+size:]...)
-	table, err := DecodeEntries(rules.IP, "filter", info, long)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := table.Chains[3].Rules
-	if len(list) != n {
-		t.Fatalf("%d rules, want %d", len(list), n)
-	}
-	for i, r := range list {
-		if r.Number != i+1 || r.Packets != uint64(1000+i) || describe(r) != "{} comment target" {
-			t.Fatalf("rule %d: %s %+v", i+1, describe(r), r)
+	for _, room := range []int{0, 1, n, n + 4} {
+		table, err := DecodeEntries(rules.IP, "filter", info, long, &Room{make([]rules.Rule, room), make([]rules.IPTables, room),
+			make([]rules.Match, room), make([]rules.Expr, RoomExprs*room)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := table.Chains[3].Rules
+		if len(list) != n {
+			t.Fatalf("with room for %d: %d rules, want %d", room, len(list), n)
+		}
+		for i, r := range list {
+			if r.Number != i+1 || r.Packets != uint64(1000+i) || describe(r) != "{} comment target" {
+				t.Fatalf("with room for %d: rule %d: %s %+v", room, i+1, describe(r), r)
+			}
+		}
+		if got := describe(table.Chains[0].Rules[0]); got != "{} jump c" {
+			t.Errorf("with room for %d: %s", room, got)
 		}
 	}
 	binary.NativeEndian.PutUint16(long[first+(n-2)*size+112:], 4)
-	if _, err := DecodeEntries(rules.IP, "filter", info, long); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("rule %d: ", n-1)) {
+	if _, err := DecodeEntries(rules.IP, "filter", info, long, nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("rule %d: ", n-1)) {
 		t.Errorf("%v, want one about rule %d", err, n-1)
 	}
 }
@@ -132,15 +138,15 @@ func TestDecodeEntriesRefused(t *testing.T) {
 	} {
 		info, blob = sample()
 		spoil()
-		if table, err := DecodeEntries(rules.IP, "filter", info, blob); !errors.Is(err, ErrEntries) {
+		if table, err := DecodeEntries(rules.IP, "filter", info, blob, nil); !errors.Is(err, ErrEntries) {
 			t.Errorf("%s: %+v, %v", name, table, err)
 		}
 	}
 	info, blob = sample()
-	if _, err := DecodeEntries(rules.Bridge, "filter", info, blob); !errors.Is(err, ErrEntries) {
+	if _, err := DecodeEntries(rules.Bridge, "filter", info, blob, nil); !errors.Is(err, ErrEntries) {
 		t.Error(err)
 	}
-	if _, err := DecodeEntries(rules.IP, "broute", info, blob); !errors.Is(err, ErrEntries) {
+	if _, err := DecodeEntries(rules.IP, "broute", info, blob, nil); !errors.Is(err, ErrEntries) {
 		t.Error(err)
 	}
 }
@@ -185,7 +191,7 @@ func FuzzDecodeEntries(f *testing.F) {
 	f.Add(info, blob)
 	f.Fuzz(func(t *testing.T, info, blob []byte) {
 		for _, family := range []rules.Family{rules.IP, rules.IP6, rules.ARP} {
-			if _, err := DecodeEntries(family, "filter", info, blob); err != nil && !errors.Is(err, ErrEntries) {
+			if _, err := DecodeEntries(family, "filter", info, blob, nil); err != nil && !errors.Is(err, ErrEntries) {
 				t.Error(err)
 			}
 		}

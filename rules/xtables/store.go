@@ -12,6 +12,19 @@ type store struct {
 	bytes   []byte
 }
 
+// Room is memory for the rules of a table, empty: most rules need a head, a match
+// and three expressions. Who can have the system give large pieces of it at once
+// saves a good part of the time that a large table costs.
+type Room struct {
+	Rules   []rules.Rule
+	Heads   []rules.IPTables
+	Matches []rules.Match
+	Exprs   []rules.Expr
+}
+
+// RoomExprs is how many expressions of a rule a [Room] should have.
+const RoomExprs = 3
+
 // storeBlock is how many are allocated at once.
 const storeBlock = 128
 
@@ -22,6 +35,28 @@ func (s *store) rule() *rules.Rule {
 	r := &s.rules[0]
 	s.rules = s.rules[1:]
 	return r
+}
+
+// block is memory for rules that stand side by side.
+func (s *store) block(n int) []rules.Rule {
+	if len(s.rules) < n {
+		return make([]rules.Rule, n)
+	}
+	block := s.rules[:n:n]
+	s.rules = s.rules[n:]
+	return block
+}
+
+// cut takes what so many rules usually need from a store, as far as it has that.
+func (s *store) cut(n int) store {
+	return store{heads: cut(&s.heads, n), matches: cut(&s.matches, n), lists: cut(&s.lists, RoomExprs*n)}
+}
+
+func cut[T any](from *[]T, n int) []T {
+	n = min(n, len(*from))
+	part := (*from)[:n:n]
+	*from = (*from)[n:]
+	return part
 }
 
 func (s *store) head(h rules.IPTables) *rules.IPTables {
