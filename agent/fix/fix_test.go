@@ -235,32 +235,6 @@ func TestLock(t *testing.T) {
 	again()
 }
 
-// A command that goes on when its portwhy was killed keeps the lock to its end.
-func TestCommandHoldsLock(t *testing.T) {
-	j := journal(t)
-	unlock, err := j.Lock(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan time.Time)
-	go func() {
-		if err := Run(context.Background(), []string{"sleep", "0.3"}, j.held); err != nil {
-			t.Error(err)
-		}
-		ended <- time.Now()
-	}()
-	time.Sleep(100 * time.Millisecond)
-	unlock()
-	again, err := j.Lock(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again()
-	if at := time.Now(); at.Before((<-ended).Add(-100 * time.Millisecond)) {
-		t.Error("another had the lock while the command ran")
-	}
-}
-
 func TestLoad(t *testing.T) {
 	j := journal(t)
 	for _, id := range []string{"", "../x", "a/b", "1"} {
