@@ -3,10 +3,12 @@
 package oracle
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -239,6 +241,44 @@ func (w *wire) settle() error {
 		}
 	}
 	return nil
+}
+
+// ready waits until the devices take what is sent, either way: the kernel has
+// their queues begin some time after they are up (linkwatch_do_dev), and loses
+// without a word what comes before.
+func (w *wire) ready() error {
+	for i := range peers {
+		toPeer := append(append([]byte{}, peerMACs[i]...), hostMACs[i]...)
+		toHost := append(append([]byte{}, hostMACs[i]...), peerMACs[i]...)
+		if err := w.passes(w.markers[i], w.frames[i], toPeer); err != nil {
+			return err
+		}
+		if err := w.passes(w.frames[i], w.markers[i], toHost); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passes sends markers until the last of them has come out.
+func (w *wire) passes(from, to int, addresses []byte) error {
+	for n := range uint16(1000) {
+		marker := binary.BigEndian.AppendUint16(slices.Concat(addresses, []byte{0x88, 0xb5}), n)
+		if _, err := unix.Write(from, marker); err != nil {
+			return err
+		}
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(to), Events: unix.POLLIN}}, 10)
+		came := false
+		if err := drain(to, w.buffer, nil, func(d, _ []byte, _ unix.Sockaddr) {
+			came = came || len(d) >= len(marker) && bytes.Equal(d[12:len(marker)], marker[12:])
+		}); err != nil {
+			return err
+		}
+		if came {
+			return nil
+		}
+	}
+	return fmt.Errorf("the devices carry nothing")
 }
 
 func (w *wire) await(fd int) error {

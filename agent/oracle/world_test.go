@@ -85,6 +85,9 @@ func newWorld(cpu int) (*world, error) {
 	if w.wire, err = newWire(spaces); err != nil {
 		return nil, err
 	}
+	if err := w.wire.ready(); err != nil {
+		return nil, err
+	}
 	if w.trace, err = newTraceSocket(); err != nil {
 		return nil, err
 	}
