@@ -21,7 +21,7 @@ func newBind(s *session) *cobra.Command {
 how that is stopped properly. Without an address it asks for all of them, IPv4 and
 IPv6. It tries by binding a socket that never listens and is closed at once.`,
 		Example:           "  portwhy bind :8080\n  portwhy bind 127.0.0.1:5432 udp://:53\n  portwhy bind :80 --user www-data",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, many),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("user") && user == "" {

@@ -43,7 +43,7 @@ func newDiagnose(s *session) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && s.snapshot == "" {
-				return cobra.MinimumNArgs(1)(cmd, args)
+				return arguments(1, many)(cmd, args)
 			}
 			return s.diagnose(cmd, args, d)
 		},

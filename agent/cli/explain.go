@@ -35,7 +35,7 @@ func newExplain(s *session) *cobra.Command {
 		Use:     "explain [CODE]",
 		Short:   "Print the page on a cause: what it means, how it shows, how to mend it",
 		Example: "  portwhy explain no-listener",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var codes []string
 			if len(args) == 0 {

@@ -58,7 +58,7 @@ time: for what may cut off your own connection.
 What was done is in the journal, ` + defaultJournal + ` (portwhy fix log);
 "portwhy fix undo ID" takes a fix back later.`,
 		Example:           "  portwhy fix 8080\n  sudo portwhy fix 8080 --apply 1 --confirm-within 60s\n  sudo portwhy fix undo 20261129-101112",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return s.fix(cmd, args[0], f) },
 	}
@@ -74,7 +74,7 @@ What was done is in the journal, ` + defaultJournal + ` (portwhy fix log);
 }
 
 func newFixStep(s *session, f *fixFlags, use, short string, run func(context.Context, *fix.Journal, string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+	cmd := &cobra.Command{Use: use, Short: short, Args: arguments(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j, unlock, err := s.journal(cmd.Context(), f.journal)
 			if err != nil {
@@ -293,7 +293,7 @@ func (s *session) fixConfirm(_ context.Context, j *fix.Journal, id string) error
 }
 
 func newFixGuard(s *session, f *fixFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "guard ID", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "guard ID", Hidden: true, Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
 		j, err := fix.OpenJournal(f.journal)
 		if err != nil {
 			return undetermined("%w", err)
@@ -338,7 +338,7 @@ func newFixLog(s *session, f *fixFlags) *cobra.Command {
 func newFixRemoveRule(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove-rule FAMILY TABLE CHAIN COMMENT", Short: "Delete the rules of a chain of nftables that have this comment",
-		Args: cobra.ExactArgs(4), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: arguments(4, 4), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := s.live()
 			if err != nil {

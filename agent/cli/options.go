@@ -12,6 +12,24 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// many is for [arguments]: as many as there are.
+const many = -1
+
+// arguments is for a command that takes so many; the message for others shows
+// how it is called.
+func arguments(low, high int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		what := "something is missing"
+		switch {
+		case len(args) >= low && (high == many || len(args) <= high):
+			return nil
+		case len(args) > low:
+			what = fmt.Sprintf("%q is too much", args[high])
+		}
+		return usage("%s; it is called as %s", what, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+	}
+}
+
 // The bounds of --timeout: a probe needs some time, and nobody waits longer.
 const (
 	defaultTimeout = 3 * time.Second

@@ -141,7 +141,7 @@ that is meant for this host whether it could be bound now: who holds it, which
 ranges it lies in, which rights it needs.
 
 Exit status: 0 nothing clashes, 1 warnings, 2 a clash, 3 not known.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.planCheck(cmd, planFile(cmd, args), f) },
 	}
 	f.add(cmd)
@@ -255,7 +255,7 @@ those that come from elsewhere to a service on this host. A connection with
 "expect: blocked" must not get through. Then it compares who listens with the plan.
 
 Exit status: 0 all as declared, 1 warnings, 2 one is not, 3 not known.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.planVerify(cmd, planFile(cmd, args), f) },
 	}
 	f.add(cmd)
@@ -406,7 +406,7 @@ func newPlanNext(s *session) *cobra.Command {
 this host has or is configured to have, that clients don't get, and that the plan's
 policy allows (without one: 8000-32767, then 1024-7999). Without a plan only the
 host is asked.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if network != "tcp" && network != "udp" {
 				return usage("--protocol %q: it is tcp or udp", network)
@@ -471,7 +471,7 @@ func newPlanDoc(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doc [FILE]",
 		Short: "Write a plan as a document: who listens where, who connects to whom",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := s.readPlan(planFile(cmd, args))
 			if err != nil {

@@ -32,7 +32,7 @@ sent beyond it. Each host has one device, eth0; a router between them knows all.
 Without root it runs in a user namespace, where the system lets it.
 
 Exit status: 0 all as declared, 1 warnings, 2 one is not, 3 not known.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.planSimulate(cmd, planFile(cmd, args), f) },
 	}
 	cmd.Flags().StringVar(&f.env, "env", "", "the environment of this `NAME`")

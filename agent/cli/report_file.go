@@ -25,7 +25,7 @@ func newReportShow(s *session) *cobra.Command {
 		Short: "Show the answer that a report holds",
 		Long: `show prints what the report's maker was told, from report.json; nothing is
 diagnosed. The exit status is that of the answer.`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return s.reportShow(args[0]) },
 	}
 	outputs(cmd, reportForms...)
@@ -39,7 +39,7 @@ func newReportVerify(s *session) *cobra.Command {
 		Long: `verify reads all of the report, as every command does that takes one, and says
 what is in it. The hashes show what was damaged or changed on the way, not who
 made the report.`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return s.reportVerify(args[0]) },
 	}
 	outputs(cmd, "text", "json", "yaml")
@@ -51,7 +51,7 @@ func newReportRedact(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redact FILE",
 		Short: "Make a new report of one, with more replaced",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return s.reportRedact(cmd, args[0], r) },
 	}
 	r.add(cmd)

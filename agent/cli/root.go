@@ -31,6 +31,9 @@ func newRoot(s *session) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && s.snapshot == "" {
+				if cmd.Flags().NFlag() > 0 {
+					return usage("a TARGET is missing; it is called as %s", cmd.Use)
+				}
 				return cmd.Help()
 			}
 			return s.diagnose(cmd, args, d)

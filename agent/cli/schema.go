@@ -76,7 +76,7 @@ func newSchema(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:       "schema [NAME]",
 		Short:     "Print the JSON Schema of a document, or list them",
-		Args:      cobra.MaximumNArgs(1),
+		Args:      arguments(0, 1),
 		ValidArgs: names,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

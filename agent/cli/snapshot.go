@@ -24,7 +24,7 @@ that the recording gives the same answer; with --bind their ports are bound for 
 moment, too, as the bind command does. It holds names, command lines and
 addresses of this host: look through it before you hand it on.`,
 		Example: "  portwhy snapshot host.json db1:5432\n  portwhy --snapshot host.json db1:5432",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, many),
 		RunE:    func(cmd *cobra.Command, args []string) error { return s.record(cmd, args[0], args[1:], r) },
 	}
 	cmd.Flags().BoolVar(&r.force, "force", false, "replace FILE if it is there")

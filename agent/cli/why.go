@@ -21,7 +21,7 @@ as in "ip filter INPUT 3"), PORT stands for all rules about it, as in :8080.
 
 Exit status: 0 each rule decides, 1 one has no effect, 3 it can't be told.`,
 		Example: "  sudo portwhy rules why :8080\n  sudo portwhy rules why inet filter input handle 7\n  portwhy rules why --rules saved.rules tcp dport 22 accept",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Args:    arguments(1, many), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.rulesWhy(cmd, strings.Join(args, " ")) },
 	}
 	outputs(cmd, "text", "json", "yaml")

@@ -237,7 +237,7 @@ func undecided(p *diagnose.Pass, t *firewall.Trace) {
 		u := t.Unknown[0]
 		why = u.Expression + ": " + u.Why
 		if u.Rule != nil {
-			why = fmt.Sprintf("%s in %s: %s", u.Expression, u.Rule.Where(), u.Why)
+			why = fmt.Sprintf("%s in %s: %s; the rule is %s", u.Expression, u.Rule.Where(), u.Why, firewall.Quoted(u.Rule.Text))
 		}
 	}
 	for _, u := range t.Unknown {
@@ -271,7 +271,7 @@ func runFirewallLimit(p *diagnose.Pass) error {
 	by := f.Firewall.Limited
 	p.Stop(diagnose.Cause{Code: "firewall-rate-limit", Outcome: f.Observed.Outcome, Culprit: by, Ceiling: diagnose.Likely, Doubt: "how much of the limit is used up isn't told",
 		Evidence: []diagnose.Evidence{{Source: tool(rules.Backend(by.Backend)), What: ruleName(by), Value: by.Text}},
-		Title:    fmt.Sprintf("A rule lets only so much pass, and this was over its limit: %s (%s).", strconv.Quote(by.Text), ruleName(by))})
+		Title:    fmt.Sprintf("A rule lets only so much pass, and this was over its limit: %s (%s).", firewall.Quoted(by.Text), ruleName(by))})
 	return nil
 }
 
@@ -297,7 +297,7 @@ func deciding(t *firewall.Trace) string {
 	if d.Policy {
 		return "no rule allows it, and the policy is " + strings.TrimPrefix(d.Text, "policy ")
 	}
-	return strconv.Quote(d.Text)
+	return firewall.Quoted(d.Text)
 }
 
 // mapper is the rule that changed the packet's destination: the last that mapped.
@@ -366,17 +366,17 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 	if d.Policy {
 		c.Title = fmt.Sprintf("No rule of %s allows the packet%s, and the chain's policy drops it.", chainWords(t), where)
 	} else {
-		c.Title = fmt.Sprintf("%s %s the packet%s: %s (%s).", tool(d.Backend), does, where, strconv.Quote(d.Text), d.Where())
+		c.Title = fmt.Sprintf("%s %s the packet%s: %s (%s).", tool(d.Backend), does, where, firewall.Quoted(d.Text), d.Where())
 	}
 	m = owned(p, set, tracer, &c, t, does+" the packet"+where)
 	switch accepted, shadowed := t.AcceptedBefore(), shadowedBy(tracer, t); {
 	case reasoned(&c, tracer, t, t):
 	case accepted != nil:
 		c.Code = "firewall-other-table"
-		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) accepts it, but that is for its own table only.", strconv.Quote(accepted.Text), accepted.Where())
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) accepts it, but that is for its own table only.", firewall.Quoted(accepted.Text), accepted.Where())
 	case shadowed != nil:
 		c.Code = "firewall-shadowed-allow"
-		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) would accept it, but comes too late.", strconv.Quote(shadowed.Text), shadowed.Where())
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) would accept it, but comes too late.", firewall.Quoted(shadowed.Text), shadowed.Where())
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(shadowed.Backend), What: shadowed.Where(), Value: shadowed.Text})
 	case t.Untracked() && d.Hook != rules.Prerouting:
 		c.Code = "firewall-untracked"

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -101,7 +100,7 @@ func (o *crossing) cause(t *firewall.Trace, what string) diagnose.Cause {
 	c.Code = "firewall-bridge"
 	c.Culprit.NetNS = o.ns.Inode
 	does := map[string]string{"drop": "drops", "reject": "rejects"}[t.Verdict]
-	c.Title = fmt.Sprintf("The firewall in %s %s %s on its way over bridge %s: %s (%s).", namespaceName(o.ns), does, what, o.bridge, strconv.Quote(t.DecidedBy.Text), t.DecidedBy.Where())
+	c.Title = fmt.Sprintf("The firewall in %s %s %s on its way over bridge %s: %s (%s).", namespaceName(o.ns), does, what, o.bridge, firewall.Quoted(t.DecidedBy.Text), t.DecidedBy.Where())
 	return c
 }
 

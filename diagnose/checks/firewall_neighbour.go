@@ -3,7 +3,6 @@ package checks
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -101,7 +100,7 @@ func resolutionStopped(p *diagnose.Pass, device string, hop, own netip.Addr, ask
 	if d.Policy {
 		c.Title = fmt.Sprintf("No rule of %s allows %s, and the chain's policy drops it: the hardware address isn't found.", chainWords(t), what)
 	} else {
-		c.Title = fmt.Sprintf("%s drops %s, so that the hardware address isn't found: %s (%s).", tool(d.Backend), what, strconv.Quote(d.Text), d.Where())
+		c.Title = fmt.Sprintf("%s drops %s, so that the hardware address isn't found: %s (%s).", tool(d.Backend), what, firewall.Quoted(d.Text), d.Where())
 	}
 	ownerOf(p, fw.Rules, c.Culprit, stoppedFlow(p.Flow, t))
 	ways := []func(*firewall.Tracer) firewall.Resolution{resolve}

@@ -15,7 +15,7 @@ import (
 func reasoned(c *diagnose.Cause, tracer *firewall.Tracer, there, t *firewall.Trace) bool {
 	if queue, unread := t.UnreadQueue(); unread {
 		c.Code = "firewall-queue-unread"
-		c.Title = fmt.Sprintf("A rule hands the %s to a program by queue %d, and no program reads that: %s (%s).", packetWord(t), queue, strconv.Quote(t.DecidedBy.Text), t.DecidedBy.Where())
+		c.Title = fmt.Sprintf("A rule hands the %s to a program by queue %d, and no program reads that: %s (%s).", packetWord(t), queue, firewall.Quoted(t.DecidedBy.Text), t.DecidedBy.Where())
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "/proc/net/netfilter/nfnetlink_queue", What: fmt.Sprintf("programs that read queue %d", queue), Value: "none"})
 		c.Fixes = append(c.Fixes, bypasses(tracer, there.Asked, t)...)
 		return true
@@ -30,7 +30,7 @@ func reasoned(c *diagnose.Cause, tracer *firewall.Tracer, there, t *firewall.Tra
 	case t.Early():
 		more = fmt.Sprintf("the chain runs before connection tracking (priority %d), where every packet is invalid", t.DecidedBy.Priority)
 	case t.Answers() && untracker != nil:
-		more = fmt.Sprintf("connection tracking hasn't seen the first packet, by %s (%s), so that the answer fits no connection", strconv.Quote(untracker.Text), untracker.Where())
+		more = fmt.Sprintf("connection tracking hasn't seen the first packet, by %s (%s), so that the answer fits no connection", firewall.Quoted(untracker.Text), untracker.Where())
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(untracker.Backend), What: untracker.Where(), Value: untracker.Text})
 	}
 	c.Title = strings.TrimSuffix(c.Title, ".") + "; its state is invalid: " + more + "."

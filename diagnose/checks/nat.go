@@ -3,7 +3,6 @@ package checks
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -23,7 +22,7 @@ func deadTarget(f *diagnose.Flow) diagnose.Cause {
 
 // ruleWords is a rule with where it stands.
 func ruleWords(c *diagnose.Culprit) string {
-	return fmt.Sprintf("%s (%s)", strconv.Quote(c.Text), ruleName(c))
+	return fmt.Sprintf("%s (%s)", firewall.Quoted(c.Text), ruleName(c))
 }
 
 // notForLocal: a NAT rule leads others on from this port, but it stands at

@@ -48,7 +48,7 @@ func shadowedTarget(p *diagnose.Pass, c *diagnose.Cause) {
 		return
 	}
 	c.Code = "nat-shadowed"
-	c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) would lead it to %s, where it is served, but comes too late.", strconv.Quote(later.Text), later.Where(), to)
+	c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; %s (%s) would lead it to %s, where it is served, but comes too late.", firewall.Quoted(later.Text), later.Where(), to)
 	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(later.Backend), What: later.Where(), Value: later.Text})
 	if c.Culprit.Manager == "unknown" {
 		c.Fixes = askedFirst(p, tracer, look.There, later, to)

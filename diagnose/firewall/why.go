@@ -241,7 +241,16 @@ func onlyRouting(r eval.Result) bool {
 	return !slices.ContainsFunc(r.Doubts, func(d eval.Doubt) bool { return d.Expression != "route" })
 }
 
-func quoted(r Rule) string { return strconv.Quote(r.Text) }
+func quoted(r Rule) string { return Quoted(r.Text) }
+
+// Quoted sets a rule's text off from a sentence around it, as it is: so that it
+// reads the same as where it stands.
+func Quoted(text string) string {
+	if strings.Contains(text, `"`) {
+		return "'" + text + "'"
+	}
+	return `"` + text + `"`
+}
 
 func (t *Tracer) decider(s *eval.Step) Decider {
 	return Decider{t.rule(s.Table, s.Chain, s.Rule), s.Rule == nil, s.Hook, s.Priority, setOf(s)}

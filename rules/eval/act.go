@@ -341,8 +341,12 @@ func (w *walk) object(e *rules.ObjRef) rules.VerdictKind {
 	case objectTunnel:
 		w.keyed = true
 		return rules.Continue
-	case objectQuota, objectLimit, objectConnLimit:
-		return w.perhaps(blame{"objref", "it depends on what has passed before"})
+	case objectQuota:
+		return w.perhaps(blame{"quota", past})
+	case objectLimit:
+		return w.perhaps(blame{"limit", past})
+	case objectConnLimit:
+		return w.perhaps(blame{"connlimit", past})
 	case objectSynproxy:
 		return w.synproxy()
 	}

@@ -317,6 +317,8 @@ func (w *walk) device(e *rules.Meta, name string) rules.VerdictKind {
 	return w.loadName(e.Reg, d.Kind)
 }
 
+var ownerWords = map[uint32]string{metaUID: "meta skuid", metaGID: "meta skgid", metaCgroup: "meta cgroup"}
+
 // owner loads the id of the process that sent the packet. One that arrived
 // belongs to none, unless a connection's socket was found early.
 func (w *walk) owner(e *rules.Meta) rules.VerdictKind {
@@ -324,10 +326,10 @@ func (w *walk) owner(e *rules.Meta) rules.VerdictKind {
 	switch {
 	case !w.arrived:
 		if e.Key == metaCgroup {
-			return w.maybe(e.Reg, 4, blame{"meta cgroup", "the class that a control group gives the sender is not known"})
+			return w.maybe(e.Reg, 4, blame{ownerWords[e.Key], "the class that a control group gives the sender is not known"})
 		}
 		if !p.HasOwner {
-			return w.maybe(e.Reg, 4, blame{"meta skuid", "the sending process is not known"})
+			return w.maybe(e.Reg, 4, blame{ownerWords[e.Key], "the sending process is not known"})
 		}
 		if e.Key == metaGID {
 			return w.load32(e.Reg, p.GID)
@@ -337,7 +339,7 @@ func (w *walk) owner(e *rules.Meta) rules.VerdictKind {
 		if protocol, _ := p.Protocol(); protocol == protocolTCP && w.flow.state == New {
 			return rules.Break
 		}
-		return w.maybe(e.Reg, 4, blame{"meta skuid", "whether a connected socket takes the packet is not known"})
+		return w.maybe(e.Reg, 4, blame{ownerWords[e.Key], "whether a connected socket takes the packet is not known"})
 	}
 	return rules.Break
 }
