@@ -136,7 +136,7 @@ func inDockerUser(p *place, flow Flow) Fix {
 	}
 	rule := []string{"-s", flow.Src.String(), "-d", flow.Dst.String(), "-p", flow.Network, "--dport", fmt.Sprint(flow.Port), "-j", "ACCEPT"}
 	return Fix{Fix: diagnose.Fix{Title: "accept it in DOCKER-USER, until the next boot", NeedsRoot: true, Opens: fmt.Sprintf("%s to %s", flow.to(), flow.Src),
-		Commands: [][]string{join([]string{tool, "-I", "DOCKER-USER"}, rule)}, Undo: [][]string{join([]string{tool, "-D", "DOCKER-USER"}, rule)}}, Effect: Accepts}
+		Commands: [][]string{join([]string{tool, "-w", "5", "-I", "DOCKER-USER"}, rule)}, Undo: [][]string{join([]string{tool, "-w", "5", "-D", "DOCKER-USER"}, rule)}}, Effect: Accepts}
 }
 
 // connect puts the container that asks into a network of the one that is asked.

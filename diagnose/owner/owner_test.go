@@ -166,7 +166,7 @@ func TestContainers(t *testing.T) {
 		{"direct access", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP\nCOMMIT\n", "172.17", "docker", "shop-web-1",
 			`container "shop-web-1" (compose service "web" of project "shop") may be reached through its published ports only`, ""},
 		{"nat", "*nat\n:DOCKER - [0:0]\n-A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n", "8080", "docker", "shop-web-1",
-			`container "shop-web-1" (compose service "web" of project "shop")`, "iptables -I DOCKER-USER -s 172.17.0.2 -d 172.18.0.2 -p tcp --dport 5432 -j ACCEPT"},
+			`container "shop-web-1" (compose service "web" of project "shop")`, "iptables -w 5 -I DOCKER-USER -s 172.17.0.2 -d 172.18.0.2 -p tcp --dport 5432 -j ACCEPT"},
 		{"isolation", filter("DOCKER-ISOLATION-STAGE-2", "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP"), "docker0", "docker", "db",
 			"containers of different networks may not reach each other", "docker network connect back shop-web-1"},
 	} {
