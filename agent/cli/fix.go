@@ -186,6 +186,7 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 	if err != nil {
 		return undetermined("%w", err)
 	}
+	ends, good := "", false
 	hands.Verify = func(ctx context.Context) (string, bool, error) {
 		live, err := s.live()
 		if err != nil {
@@ -195,7 +196,8 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 		if err != nil {
 			return "", false, err
 		}
-		return now.Outcome.String(), now.Status == diagnose.OK || now.Status == diagnose.Warning, nil
+		ends, good = now.Outcome.String(), now.Status == diagnose.OK || now.Status == diagnose.Warning
+		return ends, good, nil
 	}
 	e := &fix.Entry{Schema: fix.Schema, ID: id, At: time.Now().UTC(), By: s.user(), Target: t.Input, From: f.from, Cause: chosen.Cause, Title: chosen.Title,
 		Commands: chosen.Commands, Undo: chosen.Undo, Opens: chosen.Opens, Predicted: chosen.PredictedOutcome.String()}
@@ -207,10 +209,16 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 	if f.journal != defaultJournal {
 		named += " --journal " + render.Command([]string{f.journal})
 	}
-	if e.State == fix.Unconfirmed {
-		return s.print(fmt.Appendf(nil, "Applied as %s: it works. It is rolled back in %v unless you say: portwhy fix confirm %s\n", id, f.confirm, named))
+	what := "it works"
+	if !good {
+		// The fix was for one of several blockers.
+		s.status = int(diagnose.Broken)
+		what = fmt.Sprintf("this one is mended, and it still ends in %s, as predicted", ends)
 	}
-	return s.print(fmt.Appendf(nil, "Applied as %s: it works. To take it back: portwhy fix undo %s\n", id, named))
+	if e.State == fix.Unconfirmed {
+		return s.print(fmt.Appendf(nil, "Applied as %s: %s. It is rolled back in %v unless you say: portwhy fix confirm %s\n", id, what, f.confirm, named))
+	}
+	return s.print(fmt.Appendf(nil, "Applied as %s: %s. To take it back: portwhy fix undo %s\n", id, what, named))
 }
 
 // choose finds the fix of a number.
