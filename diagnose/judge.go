@@ -73,7 +73,7 @@ func (r *run) fixes(rep *Report) {
 			fix.ID = fmt.Sprint(len(rep.Fixes) + 1)
 			fix.Commands, fix.Undo = orEmpty(fix.Commands), orEmpty(fix.Undo)
 			fix.Check, fix.Risk = cmp.Or(fix.Check, "none"), cmp.Or(fix.Risk, risks[0])
-			if left := r.left(c); left != nil && fix.PredictedOutcome == Connected {
+			if left := r.left(c); left != nil && fix.PredictedOutcome.Good() {
 				fix.PredictedOutcome = left.Outcome
 			}
 			rep.Fixes = append(rep.Fixes, fix)

@@ -136,6 +136,35 @@ func (e *Ask) compareFixes(a *Answer, miss func(string, ...any)) {
 	}
 }
 
+// Unmended says what is wrong if the scenario leaves a fix untried: each one that
+// is offered for a root cause is applied and undone, or it is said why not.
+func (e *Ask) Unmended(a *Answer) string {
+	var commands strings.Builder
+	for i, f := range a.Fixes {
+		for _, argv := range f.Commands {
+			fmt.Fprintf(&commands, "\n  %d: %s", i+1, strings.Join(argv, " "))
+		}
+	}
+	offered := a.RootCause != nil && a.Status == "broken" && commands.Len() > 0
+	switch {
+	case offered && e.Fix == 0 && e.Unfixed == "":
+		return "a fix is offered and not applied: add fix NUMBER, or unfixed WHY:" + commands.String()
+	case !offered && e.Unfixed != "":
+		return "no fix is offered, and it is said why none is applied: " + e.Unfixed
+	}
+	return ""
+}
+
+// allows reports whether an answer that isn't good is right after the fix: another
+// cause is left, as was expected; or what the fix leads to can't be seen from here,
+// as it said itself.
+func (e *Ask) allows(f AnswerFix, now *Answer) bool {
+	if e.Partly {
+		return now.RootCause == nil || now.RootCause.Code != e.Code
+	}
+	return now.Status == "unknown" && f.Predicted == "unknown"
+}
+
 func (x Expected) is(f AnswerFinding) bool {
 	if x.Code != f.Code || x.Severity != f.Severity {
 		return false

@@ -83,20 +83,42 @@ func (e *Ask) expect(words []string) error {
 	case "evidence":
 		e.Evidence = append(e.Evidence, strings.Join(args, " "))
 	case "fix":
-		if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "without-undo" && args[1] != "applied" {
-			return errors.New("want: fix NUMBER [without-undo|applied]")
-		}
-		e.Fix, err = strconv.Atoi(args[0])
-		e.NoUndo, e.Apply = len(args) == 2 && args[1] == "without-undo", len(args) == 2 && args[1] == "applied"
+		err = e.expectFix(args)
 	case "fix-command":
 		e.Commands = append(e.Commands, strings.Join(args, " "))
 	case "fix-undo":
 		e.Undos = append(e.Undos, strings.Join(args, " "))
+	case "unfixed":
+		if e.Unfixed = strings.Join(args, " "); e.Unfixed == "" {
+			err = errors.New("want: unfixed WHY")
+		}
 	case "no-replay":
 		e.NoReplay = strings.Join(args, " ")
 	default:
 		err = fmt.Errorf("unknown expectation %q", key)
 	}
+	return err
+}
+
+func (e *Ask) expectFix(args []string) error {
+	want := errors.New("want: fix NUMBER [without-undo|applied] [partly]")
+	if len(args) == 0 {
+		return want
+	}
+	for _, how := range args[1:] {
+		switch how {
+		case "without-undo":
+			e.NoUndo = true
+		case "applied":
+			e.Apply = true
+		case "partly":
+			e.Partly = true
+		default:
+			return want
+		}
+	}
+	var err error
+	e.Fix, err = strconv.Atoi(args[0])
 	return err
 }
 

@@ -91,6 +91,8 @@ type Ask struct {
 	Fix        int      // this fix, by number from 1, is applied and undone; 0: none
 	NoUndo     bool     // the fix has no undo
 	Apply      bool     // portwhy fix --apply and undo do the same
+	Partly     bool     // the fix mends its cause, and another one is left
+	Unfixed    string   // why no fix is applied, where there is one
 	Commands   []string // of fixes, each as a line
 	Undos      []string // and of their undoing
 	NoReplay   string   // why the snapshot can't give the same answer

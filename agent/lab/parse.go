@@ -78,6 +78,10 @@ func (p *parser) complete() error {
 			p.line = s.Line
 			return errors.New("the question expects no status")
 		}
+		if s.Ask != nil && s.Ask.Fix > 0 && s.Ask.Unfixed != "" {
+			p.line = s.Line
+			return errors.New("a fix is applied, and it is said why none is")
+		}
 		if s.Checks != nil && len(s.Checks.Results) == 0 {
 			p.line = s.Line
 			return errors.New("no check is expected to say anything")

@@ -98,6 +98,10 @@ func TestParseErrors(t *testing.T) {
 		{head + "ask a 80\n  cause x certain\n", "4", "want: cause"},
 		{head + "ask a 80\n  culprit x\n", "4", "not FIELD=VALUE"},
 		{head + "ask a 80\n  finding x\n", "4", "want: finding"},
+		{head + "ask a 80\n  fix\n", "4", "want: fix"},
+		{head + "ask a 80\n  fix 1 often\n", "4", "want: fix"},
+		{head + "ask a 80\n  unfixed\n", "4", "want: unfixed"},
+		{head + "ask a 80\n  status ok\n  fix 1\n  unfixed it is hot\n", "3", "a fix is applied"},
 		{head + "ask a 80\n  colour red\n", "4", "unknown expectation"},
 		{head + "-- b/etc/x --\n", "3", "known host"},
 		{head + "-- a/usr/bin/x --\n", "3", "private to a host"},
@@ -172,6 +176,54 @@ func TestCompare(t *testing.T) {
 	e.Findings = nil
 	if wrong := e.Compare(a, 2); len(wrong) != 1 || !strings.Contains(wrong[0], "unexpected warning a") {
 		t.Errorf("an unexpected warning: got %q", wrong)
+	}
+}
+
+func TestUnmended(t *testing.T) {
+	offers := func(status string, commands ...[]string) *Answer {
+		return &Answer{Status: status, RootCause: &AnswerCause{Code: "a"}, Fixes: []AnswerFix{{Title: "by hand"}, {Commands: commands}}}
+	}
+	kill := []string{"kill", "7"}
+	for name, c := range map[string]struct {
+		ask    Ask
+		answer *Answer
+		want   string
+	}{
+		"left":            {Ask{}, offers("broken", kill), "not applied: add fix NUMBER, or unfixed WHY:\n  2: kill 7"},
+		"left with words": {Ask{Commands: []string{"kill 7"}}, offers("broken", kill), "not applied"},
+		"applied":         {Ask{Fix: 2}, offers("broken", kill), ""},
+		"excused":         {Ask{Unfixed: "it is hot"}, offers("broken", kill), ""},
+		"no command":      {Ask{}, offers("broken"), ""},
+		"it works":        {Ask{}, offers("warning", kill), ""},
+		"no cause":        {Ask{}, &Answer{Status: "broken", Fixes: []AnswerFix{{Commands: [][]string{kill}}}}, ""},
+		"no excuse":       {Ask{Unfixed: "it is hot"}, offers("broken"), "no fix is offered"},
+	} {
+		got := c.ask.Unmended(c.answer)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestAllows(t *testing.T) {
+	unknown := &Answer{Status: "unknown"}
+	other := &Answer{Status: "broken", RootCause: &AnswerCause{Code: "b"}}
+	same := &Answer{Status: "broken", RootCause: &AnswerCause{Code: "a"}}
+	for _, c := range []struct {
+		ask       Ask
+		predicted string
+		now       *Answer
+		want      bool
+	}{
+		{Ask{Code: "a"}, "unknown", unknown, true},
+		{Ask{Code: "a"}, "connected", unknown, false},
+		{Ask{Code: "a"}, "unknown", other, false},
+		{Ask{Code: "a", Partly: true}, "refused", other, true},
+		{Ask{Code: "a", Partly: true}, "refused", same, false},
+	} {
+		if got := c.ask.allows(AnswerFix{Predicted: c.predicted}, c.now); got != c.want {
+			t.Errorf("%+v predicted %s, then %+v: %v", c.ask, c.predicted, c.now, got)
+		}
 	}
 }
 

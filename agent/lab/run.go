@@ -22,6 +22,7 @@ const (
 	scenarioTime = 90 * time.Second
 	commandTime  = 40 * time.Second
 	waitTime     = 20 * time.Second
+	mendTime     = 10 * time.Second
 )
 
 // Lab runs scenarios with one pair of binaries.
@@ -302,6 +303,9 @@ func (r *run) ask(ctx context.Context, m *machine, s Step, wrong *[]string) erro
 		ask.Findings[i].Culprit = m.expandFields(f.Culprit)
 	}
 	for _, w := range ask.Compare(a, exit) {
+		*wrong = append(*wrong, fmt.Sprintf("line %d: portwhy %s: %s", s.Line, strings.Join(s.Args, " "), w))
+	}
+	if w := ask.Unmended(a); w != "" {
 		*wrong = append(*wrong, fmt.Sprintf("line %d: portwhy %s: %s", s.Line, strings.Join(s.Args, " "), w))
 	}
 	if ask.NoReplay == "" {

@@ -65,8 +65,38 @@ func Table(all []*Scenario) string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%d scenarios, %d questions.\n", len(all), questions)
+	b.WriteString(fixed(all))
 	b.WriteString(tableEnd)
 	return b.String()
+}
+
+// fixed says in how many scenarios a fix is applied, and in which none is, with the
+// reason.
+func fixed(all []*Scenario) string {
+	applied, undone, reasons := 0, 0, []string{}
+	for _, s := range all {
+		fix, undo := false, false
+		for _, step := range s.Steps {
+			if step.Ask == nil {
+				continue
+			}
+			fix, undo = fix || step.Ask.Fix > 0, undo || step.Ask.Fix > 0 && !step.Ask.NoUndo
+			if why := step.Ask.Unfixed; why != "" {
+				reasons = append(reasons, fmt.Sprintf("- %s/%s, `%s`: %s\n", s.Group, s.Slug, asked(step), why))
+			}
+		}
+		if fix {
+			applied++
+		}
+		if undo {
+			undone++
+		}
+	}
+	text := fmt.Sprintf("In %d scenarios a fix is applied, in %d of them undone as well; the others have no fault, or no fix that is a command.\n", applied, undone)
+	if len(reasons) > 0 {
+		text += fmt.Sprintf("Offered and not applied, %d:\n\n%s", len(reasons), strings.Join(reasons, ""))
+	}
+	return text
 }
 
 // question is what portwhy is asked, in its own words.

@@ -167,6 +167,17 @@ func deviceFor(a netip.Addr) string {
 
 // stopLoopbackDown stops where a loopback address lacks its device: the kernel
 // gives lo its addresses when it comes up.
+// loopbackDown takes the loopback device down again. The kernel gives it 127.0.0.1
+// when it first comes up, which stays (inetdev_event).
+func loopbackDown(p *diagnose.Pass, l host.Link) [][]string {
+	undo := [][]string{{"ip", "link", "set", l.Name, "down"}}
+	addrs, err := p.Host.Addresses(p.Ctx)
+	if err == nil && !slices.ContainsFunc(addrs, func(a host.Address) bool { return a.Link == l.Index && a.Prefix.Addr().Is4() }) {
+		undo = append(undo, []string{"ip", "address", "delete", "127.0.0.1/8", "dev", l.Name})
+	}
+	return undo
+}
+
 func stopLoopbackDown(p *diagnose.Pass, a netip.Addr) bool {
 	links, err := p.Host.Links(p.Ctx)
 	if err != nil {
@@ -180,7 +191,7 @@ func stopLoopbackDown(p *diagnose.Pass, a netip.Addr) bool {
 			Evidence: []diagnose.Evidence{{Source: "RTM_GETLINK", What: l.Name, Value: "down"}},
 			Title:    fmt.Sprintf("The loopback device %s is down in this network namespace, so %s does not exist.", l.Name, a),
 			Fixes: []diagnose.Fix{{Title: "bring " + l.Name + " up", NeedsRoot: true, Opens: "loopback only", PredictedOutcome: diagnose.Bound,
-				Commands: [][]string{{"ip", "link", "set", l.Name, "up"}}, Undo: [][]string{{"ip", "link", "set", l.Name, "down"}}}}})
+				Commands: [][]string{{"ip", "link", "set", l.Name, "up"}}, Undo: loopbackDown(p, l)}}})
 		return true
 	}
 	return false

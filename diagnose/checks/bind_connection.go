@@ -17,7 +17,7 @@ func connectionCause(p *diagnose.Pass, o occupant, who string, c *diagnose.Cause
 	if o.Local == o.Remote {
 		c.Code = "port-self-connected"
 		c.Title = fmt.Sprintf("%s is connected to itself: it tried port %d while nothing listened, and the kernel gave it just that port to connect from.", who, o.Local.Port())
-		c.Fixes = append(c.Fixes, reservePort(p)...)
+		c.Fixes = append(withoutTimeWait(p, c.Fixes), reservePort(p)...)
 		return
 	}
 	low, high, s, err := ephemeralRange(p)
@@ -26,6 +26,7 @@ func connectionCause(p *diagnose.Pass, o occupant, who string, c *diagnose.Cause
 	theirs := err == nil && int(o.Remote.Port()) >= low && int(o.Remote.Port()) <= high
 	if o.State == host.SynSent || o.Network == "udp" || ours && !theirs || peerListensHere(p, o) {
 		c.Code = "port-held-by-connection"
+		c.Fixes = withoutTimeWait(p, c.Fixes)
 		c.Title = fmt.Sprintf("A connection of %s to %s has port %d as its own.", who, o.Remote, port)
 		if ours {
 			c.Evidence = append(c.Evidence, sysctlEvidence(s))
@@ -39,6 +40,19 @@ func connectionCause(p *diagnose.Pass, o occupant, who string, c *diagnose.Cause
 	if o.Inode == 0 {
 		c.Title = fmt.Sprintf("A connection with %s that its process has closed (%s) keeps the port until the other end answers or gives up.", o.Remote, o.State)
 	}
+}
+
+// withoutTimeWait has the connection reset before its process is told to end: the
+// side that closes first would leave the port in TIME-WAIT.
+func withoutTimeWait(p *diagnose.Pass, fixes []diagnose.Fix) []diagnose.Fix {
+	if p.Flow.Network != "tcp" {
+		return fixes
+	}
+	for i := range fixes {
+		fixes[i].NeedsRoot = true
+		fixes[i].Commands = append([][]string{closeConnections(p.Flow)}, fixes[i].Commands...)
+	}
+	return fixes
 }
 
 // peerListensHere reports whether the far end is a listener here, so that the

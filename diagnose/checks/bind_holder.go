@@ -52,7 +52,14 @@ func nameHolder(p *diagnose.Pass, o occupant, c *diagnose.Cause) string {
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: fmt.Sprintf("/proc/%d/stat", proc.PID), What: "parent",
 			Value: "1: what started it has ended, so it may be an instance left over"})
 	}
-	c.Fixes = append(c.Fixes, stopProcesses(p, *proc, o.procs)...)
+	stop := stopProcesses(p, *proc, o.procs)
+	if f := p.Flow; f.Network == "unix" && f.Path[0] != '@' {
+		for i := range stop {
+			stop[i].Title += "; if it leaves its file behind, that has to go next"
+			stop[i].PredictedOutcome = diagnose.Unknown
+		}
+	}
+	c.Fixes = append(c.Fixes, stop...)
 	return who
 }
 

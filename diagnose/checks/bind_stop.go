@@ -39,10 +39,13 @@ func stopProcesses(p *diagnose.Pass, first host.Process, all []host.Process) []d
 		fix.Commands = [][]string{append(slices.Clone(manager), "stop", first.UserUnit)}
 		fix.Undo = [][]string{append(slices.Clone(manager), "start", first.UserUnit)}
 	default:
-		kill := []string{"kill"}
+		kill, wake := []string{"kill"}, []string{"kill", "-CONT"}
 		fix.NeedsRoot = false
 		for _, proc := range all {
 			kill = append(kill, strconv.Itoa(proc.PID))
+			if proc.State == "T" {
+				wake = append(wake, strconv.Itoa(proc.PID))
+			}
 			fix.NeedsRoot = fix.NeedsRoot || proc.UID != p.Info.UID
 		}
 		fix.Title = fmt.Sprintf("end %s (pid %d)", first.Name, first.PID)
@@ -50,6 +53,10 @@ func stopProcesses(p *diagnose.Pass, first host.Process, all []host.Process) []d
 			fix.Title = fmt.Sprintf("end the %d processes that have it", len(all))
 		}
 		fix.Commands = [][]string{kill}
+		if len(wake) > 2 {
+			// What is stopped takes the signal to end only when it goes on.
+			fix.Commands = append(fix.Commands, wake)
+		}
 	}
 	return []diagnose.Fix{fix}
 }

@@ -128,7 +128,7 @@ func stopLoopback(p *diagnose.Pass, dst netip.Addr, own *host.Address, links []h
 			Evidence: append(evidence, diagnose.Evidence{Source: "RTM_GETLINK", What: l.Name, Value: "down"}),
 			Title:    fmt.Sprintf("The loopback device %s is down in this network namespace, so the host can't reach itself.", l.Name),
 			Fixes: []diagnose.Fix{{Title: "bring " + l.Name + " up", NeedsRoot: true, Opens: "loopback only", PredictedOutcome: diagnose.Connected,
-				Commands: [][]string{{"ip", "link", "set", l.Name, "up"}}, Undo: [][]string{{"ip", "link", "set", l.Name, "down"}}}}})
+				Commands: [][]string{{"ip", "link", "set", l.Name, "up"}}, Undo: loopbackDown(p, l)}}})
 		return true
 	}
 	if dst.Is6() && dst.IsLoopback() && own == nil {

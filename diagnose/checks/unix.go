@@ -89,7 +89,7 @@ func runUnixAfter(p *diagnose.Pass) error {
 			Evidence: append(evidence, diagnose.Evidence{Source: "sock_diag", What: "listening unix sockets with this path", Value: "none"}),
 			Title:    fmt.Sprintf("%s is a leftover: the file is there, but no process listens on it any more.", f.Path),
 			Fixes: []diagnose.Fix{{Title: "remove the file so that the service can make it anew, then start the service", NeedsRoot: true, Opens: "nothing", Risk: "low",
-				Commands: [][]string{{"rm", f.Path}}}}})
+				Commands: [][]string{{"rm", "--", f.Path}}}}})
 	case "EACCES", "EPERM":
 		c := diagnose.Cause{Code: "unix-socket-denied", Outcome: diagnose.Denied, Culprit: culprit, Evidence: evidence,
 			Title: closedTo(p, f.Attempt.At)}

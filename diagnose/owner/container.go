@@ -84,7 +84,11 @@ func (f *Facts) container(o *Owner, p *place, flow Flow) {
 		return
 	}
 	if p.table.Backend != rules.NFT && flow.Hook == rules.Forward && o.Manager == "docker" && flow.Src.IsValid() && flow.Dst.IsValid() {
-		o.Fixes = append(o.Fixes, inDockerUser(p, flow))
+		fix := inDockerUser(p, flow)
+		if containerAt(f.containers(), flow.Src) != nil {
+			fix = withAnswers(fix, flow)
+		}
+		o.Fixes = append(o.Fixes, fix)
 	}
 }
 
@@ -137,6 +141,18 @@ func inDockerUser(p *place, flow Flow) Fix {
 	rule := []string{"-s", flow.Src.String(), "-d", flow.Dst.String(), "-p", flow.Network, "--dport", fmt.Sprint(flow.Port), "-j", "ACCEPT"}
 	return Fix{Fix: diagnose.Fix{Title: "accept it in DOCKER-USER, until the next boot", NeedsRoot: true, Opens: fmt.Sprintf("%s to %s", flow.to(), flow.Src),
 		Commands: [][]string{join([]string{tool, "-w", "5", "-I", "DOCKER-USER"}, rule)}, Undo: [][]string{join([]string{tool, "-w", "5", "-D", "DOCKER-USER"}, rule)}}, Effect: Accepts}
+}
+
+// withAnswers lets the answers pass, too: what keeps two networks apart comes
+// before Docker's rule for established connections.
+func withAnswers(fix Fix, flow Flow) Fix {
+	tool := fix.Commands[0][0]
+	rule := []string{"-s", flow.Dst.String(), "-d", flow.Src.String(), "-p", flow.Network, "--sport", fmt.Sprint(flow.Port),
+		"-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "ACCEPT"}
+	fix.Opens += ", and its answers"
+	fix.Commands = append(fix.Commands, join([]string{tool, "-I", "DOCKER-USER"}, rule))
+	fix.Undo = append([][]string{join([]string{tool, "-D", "DOCKER-USER"}, rule)}, fix.Undo...)
+	return fix
 }
 
 // connect puts the container that asks into a network of the one that is asked.

@@ -171,6 +171,8 @@ func (t tuple) String() string {
 // ufw tells a rule or policy of ufw's.
 func (f *Facts) ufw(o *Owner, p *place, flow Flow) {
 	if f.fileLike("/etc/ufw/ufw.conf", "ENABLED=no") > 0 {
+		// What is told to ufw now reaches its files only.
+		defer func() { o.Fixes = nil }()
 		o.Evidence = append(o.Evidence, diagnose.Evidence{Source: "/etc/ufw/ufw.conf", What: "ENABLED", Value: "no: ufw is off, its rules are still loaded"})
 	}
 	if chain := defaultOf(p); chain != "" {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -199,7 +200,7 @@ func runConnect(fs *flag.FlagSet, args []string) error {
 	network := fs.String("net", "tcp", "tcp or udp")
 	from := fs.String("from", "", "local address")
 	read := fs.Bool("read", false, "read after connecting")
-	send := fs.String("send", "", "send after connecting")
+	send := fs.String("send", "", "sent after connecting, with Go's escapes")
 	timeout := fs.Duration("timeout", 5*time.Second, "of each step")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -207,6 +208,9 @@ func runConnect(fs *flag.FlagSet, args []string) error {
 	to, err := oneEndpoint(fs.Args())
 	if err != nil {
 		return err
+	}
+	if *send, err = strconv.Unquote(`"` + *send + `"`); err != nil {
+		return fmt.Errorf("escapes: %w", err)
 	}
 	started := time.Now()
 	tell := func(what string) error {
@@ -272,5 +276,8 @@ func runBind(fs *flag.FlagSet, args []string) error {
 		err = unix.Listen(fd, 1)
 	}
 	fmt.Println(name(err))
+	if err == nil && strings.HasPrefix(at.path, "/") {
+		return os.Remove(at.path) // what was free is free again
+	}
 	return nil
 }
