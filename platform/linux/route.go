@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -165,6 +166,10 @@ func (c *netlinkConn) refused(ctx context.Context, q host.RouteQuery, errno unix
 	addresses, err := c.addresses(ctx)
 	if err != nil {
 		return refused, err
+	}
+	if q.UID == nil && q.InputDevice == "" {
+		uid := uint32(os.Getuid()) // as the kernel does (inet_rtm_getroute)
+		q.UID = &uid
 	}
 	found := host.Lookup(routes, rules, addresses, q)
 	if found.Errno != "" && found.Errno != refused.Errno {
