@@ -118,8 +118,9 @@ func (r *run) applied(ctx context.Context, m *machine, s Step, before string, mi
 	return nil
 }
 
-// counted are packets and bytes, which go on.
-var counted = regexp.MustCompile(`\[\d+:\d+\]|packets \d+ bytes \d+`)
+// passing are packets and bytes, which go on, and whether a bridge has a carrier,
+// which follows its ports a moment later.
+var passing = regexp.MustCompile(`\[\d+:\d+\]|packets \d+ bytes \d+| linkdown\b`)
 
 // vethRE finds devices that Docker makes for a container, each time with another name.
 var vethRE = regexp.MustCompile(`\bveth[0-9a-f]{7}\b`)
@@ -135,7 +136,7 @@ func (r *run) state(ctx context.Context, m *machine) (string, error) {
 		}
 		for line := range strings.Lines(out) {
 			if !strings.HasPrefix(line, "#") && !vethRE.MatchString(line) {
-				b.WriteString(strings.TrimSuffix(counted.ReplaceAllString(line, ""), "\n") + "\n")
+				b.WriteString(strings.TrimSuffix(passing.ReplaceAllString(line, ""), "\n") + "\n")
 			}
 		}
 		b.WriteByte('\n')
