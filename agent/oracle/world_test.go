@@ -310,7 +310,9 @@ func source(device string, to netip.Addr) netip.Addr {
 }
 
 // networks are where unicast addresses lead.
-var networks = []struct{ prefix, device, gateway string }{
+type network struct{ prefix, device, gateway string }
+
+var networks = []network{
 	{"10.1.0.0/24", "va", ""}, {"10.2.0.0/24", "vb", ""}, {"10.3.0.0/24", "vb", "10.2.0.2"},
 	{"fd01::/64", "va", ""}, {"fd02::/64", "vb", ""}, {"fd03::/64", "vb", "fd02::2"},
 }
@@ -376,6 +378,10 @@ func addressType(a netip.Addr, device string, only bool, own map[netip.Addr]stri
 	}
 	if name != "" && (!only || name == device) {
 		return eval.Local
+	}
+	known := func(n network) bool { return netip.MustParsePrefix(n.prefix).Contains(a) }
+	if a.Is6() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !slices.ContainsFunc(networks, known) {
+		return eval.Unreachable // IPv4 asks for no route
 	}
 	return eval.Unicast
 }
