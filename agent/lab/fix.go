@@ -61,7 +61,7 @@ func (r *run) fix(ctx context.Context, m *machine, s Step, a *Answer, wrong *[]s
 			miss("undo: %v", err)
 		}
 	}
-	after, err := r.state(ctx, m)
+	after, err := r.restored(ctx, m, before)
 	if err != nil {
 		return err
 	}
@@ -92,6 +92,17 @@ func (r *run) mended(ctx context.Context, e *Ask) error {
 	}
 }
 
+// restored is the host's state when it is as before again, or else after a while:
+// that a bridge has lost its last member the kernel notes a moment later.
+func (r *run) restored(ctx context.Context, m *machine, before string) (string, error) {
+	for started := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		after, err := r.state(ctx, m)
+		if err != nil || after == before || time.Since(started) > mendTime {
+			return after, err
+		}
+	}
+}
+
 // applied lets portwhy itself apply the fix and undo it.
 func (r *run) applied(ctx context.Context, m *machine, s Step, before string, miss func(string, ...any)) error {
 	const journal = "/run/lab/journal"
@@ -108,7 +119,7 @@ func (r *run) applied(ctx context.Context, m *machine, s Step, before string, mi
 	if out, err = r.foreground(ctx, m, s.Options, []string{"portwhy", "fix", "undo", id, "--journal", journal}); err != nil {
 		miss("%v", err)
 	}
-	after, err := r.state(ctx, m)
+	after, err := r.restored(ctx, m, before)
 	if err != nil {
 		return err
 	}
