@@ -21,7 +21,7 @@ const (
 	tmpPrefix    = "portwhy-lab-"
 	scenarioTime = 90 * time.Second
 	commandTime  = 40 * time.Second
-	waitTime     = 20 * time.Second
+	waitTime     = 40 * time.Second
 	mendTime     = 10 * time.Second
 )
 
