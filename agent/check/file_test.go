@@ -64,7 +64,7 @@ checks:
 func TestReadErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"checks: [80]", `f.yaml:1:1: expected "version: 1"`},
-		{"version: 2\nchecks: [80]", `f.yaml:1:10: expected a number from 1 to 1, found "2"`},
+		{"version: 2\nchecks: [80]", `f.yaml:1:10: expected 1, found "2"`},
 		{"schema: portwhy.checks/v2\nchecks: [80]", `f.yaml:1:9: "portwhy.checks/v2" is none of portwhy.checks/v1`},
 		{"version: 1\n", `f.yaml:1:1: there are no checks: expected a list under "checks"`},
 		{"version: 1\ncheck: [80]", `f.yaml:2:1: unknown key "check"; "checks" was meant?`},
