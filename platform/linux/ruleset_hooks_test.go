@@ -130,12 +130,12 @@ func TestHookVerdictsAreTheKernels(t *testing.T) {
 		host.Device = func(name string) (eval.Device, bool) {
 			return eval.Device{Index: 1, Type: 772, MTU: 65536}, name == "lo"
 		}
-		for _, c := range hookCases {
+		for i, c := range hookCases {
 			set, ok := loadRules(t, c.name, c.text)
 			if !ok {
 				continue
 			}
-			arrived, packet := sendToSelf(t)
+			arrived, packet := sendToSelf(t, 20000+i)
 			got := eval.Compile(set, host).Trace(eval.Through, packet)
 			if got.Verdict == eval.Unknown || (got.Verdict == eval.Accept) != arrived {
 				t.Errorf("%s: the verdict is %q, arrived: %v, doubts: %v", c.name, got.Verdict, arrived, got.Doubts)

@@ -174,7 +174,7 @@ func TestVerdictsAreTheKernels(t *testing.T) {
 	}
 	inOwnNamespace(t, func() {
 		run(t, "", "ip", "link", "set", "lo", "up")
-		for _, c := range verdictCases {
+		for i, c := range verdictCases {
 			run(t, "flush ruleset\n"+c.text, "nft", "-f", "-")
 			h, err := Open(Options{})
 			if err != nil {
@@ -186,7 +186,7 @@ func TestVerdictsAreTheKernels(t *testing.T) {
 				t.Errorf("%s: %v", c.name, err)
 				continue
 			}
-			arrived, packet := sendToSelf(t)
+			arrived, packet := sendToSelf(t, 20000+i)
 			got := eval.Compile(set, loopbackOnly).Trace(eval.Through, packet)
 			if got.Verdict == eval.Unknown || (got.Verdict == eval.Accept) != arrived {
 				t.Errorf("%s: the verdict is %q, arrived: %v, doubts: %v", c.name, got.Verdict, arrived, got.Doubts)
@@ -196,8 +196,9 @@ func TestVerdictsAreTheKernels(t *testing.T) {
 }
 
 // sendToSelf sends a packet to 127.0.0.1:5001 and tells whether it comes there or
-// to 5002, with the packet as it was sent.
-func sendToSelf(t *testing.T) (bool, *eval.Packet) {
+// to 5002, with the packet as it was sent. Each has a source port of its own: with
+// that of an earlier one it would be of a flow that is known already.
+func sendToSelf(t *testing.T, source int) (bool, *eval.Packet) {
 	t.Helper()
 	came := make(chan bool, 2)
 	for _, port := range []int{5001, 5002} {
@@ -213,7 +214,7 @@ func sendToSelf(t *testing.T) (bool, *eval.Packet) {
 			came <- err == nil
 		}()
 	}
-	s, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	s, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: source})
 	if err != nil {
 		t.Error(err)
 		return false, nil
