@@ -1,6 +1,6 @@
 module github.com/portwhy/portwhy
 
-go 1.26.0
+go 1.26.5
 
 require (
 	github.com/cilium/ebpf v0.22.0

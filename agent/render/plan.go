@@ -62,6 +62,14 @@ func symbolOf(s plan.Severity) string {
 	return symbol(statusOf(s))
 }
 
+// several counts things.
+func several(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // counted says how many findings of each severity there are.
 func counted(list []plan.Finding) string {
 	n := map[plan.Severity]int{}
@@ -73,12 +81,8 @@ func counted(list []plan.Finding) string {
 		severity  plan.Severity
 		one, many string
 	}{{plan.Error, "error", "errors"}, {plan.Warning, "warning", "warnings"}, {plan.Unknown, "unknown", "unknown"}, {plan.Note, "note", "notes"}} {
-		switch n[w.severity] {
-		case 0:
-		case 1:
-			words = append(words, "1 "+w.one)
-		default:
-			words = append(words, fmt.Sprintf("%d %s", n[w.severity], w.many))
+		if k := n[w.severity]; k > 0 {
+			words = append(words, several(k, w.one, w.many))
 		}
 	}
 	if len(words) == 0 {
@@ -91,7 +95,7 @@ func counted(list []plan.Finding) string {
 func PlanChecked(r *plan.Checked, o TextOptions) []byte {
 	var b bytes.Buffer
 	c := colors{o.Color}
-	fmt.Fprintf(&b, "%s %s   %s: %d ports of %d services\n", c.status(r.Status, symbol(r.Status)), c.bold(Cut(r.File, maxSubject)), counted(r.Findings), r.Ports, r.Services)
+	fmt.Fprintf(&b, "%s %s   %s: %s of %s\n", c.status(r.Status, symbol(r.Status)), c.bold(Cut(r.File, maxSubject)), counted(r.Findings), several(r.Ports, "port", "ports"), several(r.Services, "service", "services"))
 	if len(r.Findings) > 0 {
 		b.WriteByte('\n')
 		b.Write(Findings(r.Findings, o))

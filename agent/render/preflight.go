@@ -158,12 +158,6 @@ func preflightSummary(r *preflight.Report) string {
 	for _, f := range r.Findings {
 		counts[f.Severity]++
 	}
-	several := func(n int, one, many string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %s", n, many)
-	}
 	var words []string
 	if n := counts[plan.Error]; n > 0 {
 		words = append(words, several(n, "clash", "clashes"))
