@@ -36,6 +36,17 @@ func ElementsOf(list ...Element) Elements {
 // Len is how many elements there are.
 func (l *Elements) Len() int { return l.count }
 
+// Starts is how many elements are not the end of a range.
+func (l *Elements) Starts() int {
+	n := l.count
+	for _, end := range l.ends {
+		if end {
+			n--
+		}
+	}
+	return n
+}
+
 // Grow makes room for n more elements with keys of size bytes.
 func (l *Elements) Grow(n, size int) { l.keys = slices.Grow(l.keys, n*size) }
 

@@ -258,14 +258,25 @@ func describeSet(s *rules.Set) Set {
 		size := s.Size
 		d.Size = &size
 	}
-	if s.Count >= 0 {
-		n := s.Count
-		d.Elements = &n
-	} else if s.Known {
-		n := s.Elements.Len()
+	if n := elementsOf(s); n >= 0 {
 		d.Elements = &n
 	}
 	return d
+}
+
+// elementsOf is how many elements a set has, -1 if that is not known. Ranges are
+// kept by their borders, and nobody counts those.
+func elementsOf(s *rules.Set) int {
+	ranges := s.Interval && !s.Concat
+	switch {
+	case s.Known && ranges:
+		return s.Elements.Starts()
+	case s.Known:
+		return s.Elements.Len()
+	case ranges && s.Count > 0:
+		return s.Count / 2 // about: a range up to the last key has one border
+	}
+	return s.Count
 }
 
 // Where says where a rule stands, in one line.

@@ -27,6 +27,8 @@ func TestRules(t *testing.T) {
 		{"", "ip ttl lt 5 drop", "ip ttl < 5 drop"},
 		{"", "tcp flags ! syn drop", "tcp flags ! syn drop"},
 		{"", "tcp flags syn / syn,ack accept", "tcp flags syn / syn,ack accept"},
+		{"", "tcp flags 0x2 / 0x2,0x10 accept", "tcp flags syn / syn,ack accept"}, // nft -n
+		{"", "tcp flags != 0x2,0x10 / 0x2,0x10 drop", "tcp flags != syn,ack / syn,ack drop"},
 		{"", "tcp flags & (syn|ack) == syn accept", "tcp flags syn / syn,ack accept"},
 		{"", "reject with icmpx type admin-prohibited", "reject with icmpx admin-prohibited"},
 		{"", "reject with icmp type host-unreachable", "reject with icmp host-unreachable"},

@@ -178,14 +178,34 @@ func (p *parser) match() syntax.Stmt {
 		m.Op = "!"
 	}
 	m.Right = p.compared()
-	if mask := p.pos(); p.accept("/") {
+	mask := numericMask(m)
+	if at := p.pos(); mask == nil && p.accept("/") {
+		mask = p.list(at, p.basic(right), right)
+	}
+	if mask != nil {
 		// tcp flags syn / syn,ack: the mask is written behind.
-		m.Left = &syntax.Binary{Pos: at, Op: "&", Left: e, Right: p.list(mask, p.basic(right), right)}
+		m.Left = &syntax.Binary{Pos: at, Op: "&", Left: e, Right: mask}
 		if m.Op == "" {
 			m.Op = "=="
 		}
 	}
 	return m
+}
+
+// numericMask takes the mask out of what is compared with 0x2 / 0x2,0x10, where
+// only the comma tells the mask from a prefix length. It is nil if there is none.
+func numericMask(m *syntax.Match) syntax.Expr {
+	l, ok := m.Right.(*syntax.List)
+	if !ok {
+		return nil
+	}
+	first, ok := l.Items[0].(*syntax.Prefix)
+	if !ok {
+		return nil
+	}
+	m.Right = first.Addr
+	l.Items[0] = &syntax.Number{Pos: first.Pos, Value: uint64(first.Len)}
+	return l
 }
 
 // writtenValue reads what a statement writes or sends to: a value, a field, a
