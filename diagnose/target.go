@@ -8,10 +8,15 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 // Target is what the user asked about, parsed but not resolved.
 type Target struct {
+	// Input is the target as it was written, but for what may be a secret in a
+	// URL: "…" stands for user and password, and for what follows a ? or #. So no
+	// answer, log or recording tells it.
 	Input   string
 	Network string // tcp, udp, unix
 	Host    string // name or address; empty for unix, "localhost" for a bare port
@@ -26,7 +31,8 @@ type Target struct {
 	AnyHost bool
 }
 
-// TargetError is a target that can't be understood.
+// TargetError is a target that can't be understood. Input is without secrets, as
+// in a [Target].
 type TargetError struct {
 	Input, Why string
 }
@@ -46,9 +52,9 @@ const maxTarget = 2048
 // unix:///run/x.sock, localhost:postgresql. Errors are *TargetError.
 func ParseTarget(input string) (Target, error) {
 	bad := func(format string, args ...any) (Target, error) {
-		return Target{}, &TargetError{input, fmt.Sprintf(format, args...)}
+		return Target{}, &TargetError{shown(input), fmt.Sprintf(format, args...)}
 	}
-	t := Target{Input: input, Network: "tcp"}
+	t := Target{Input: shown(input), Network: "tcp"}
 	switch {
 	case input == "":
 		return bad("is empty; give a port, HOST:PORT, a URL or unix:///PATH")
@@ -89,22 +95,22 @@ func ParseTarget(input string) (Target, error) {
 			}
 			t.Scheme, t.Service, defaultPort = s.speak, scheme, s.port
 		}
-		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-			t.URLPath = rest[i:]
-			rest = rest[:i]
-			if u, err := url.Parse(t.URLPath); err != nil || t.URLPath[0] != '/' && t.Scheme == "" {
+		var ok bool
+		if _, rest, t.URLPath, ok = splitURL(rest); !ok {
+			return bad("has a /, ? or # in its user or password; leave these out, they are not needed")
+		}
+		if t.URLPath != "" {
+			u, err := url.Parse(t.URLPath)
+			if err != nil || t.URLPath[0] != '/' && t.Scheme == "" {
 				return bad("has a path that is not a URL's")
-			} else {
-				t.URLPath = u.RequestURI()
 			}
+			t.URLPath = u.RequestURI()
 			if t.Scheme == "" && t.URLPath != "/" {
 				return bad("%s has no path", scheme)
 			}
 		}
-		if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-			rest = rest[i+1:] // user and password are not needed and not kept
-			t.Input = scheme + "://…@" + input[strings.Index(input, rest):]
-		}
+	} else if strings.ContainsAny(rest, "/?#@") {
+		return bad("has a path or a user, but no scheme; write it as in https://HOST/PATH or HOST:PORT")
 	}
 	h, port, err := splitTarget(rest)
 	if err != "" {
@@ -148,6 +154,43 @@ func ParseTarget(input string) (Target, error) {
 	}
 	t.Host = h
 	return t, nil
+}
+
+// splitURL parts what follows the scheme of a URL: user and password (of no use,
+// and not kept), HOST:PORT, and the path with all that comes after it. It is not
+// ok if a user's password seems to go on in the path.
+func splitURL(rest string) (user, address, path string, ok bool) {
+	address = rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		address, path = rest[:i], rest[i:]
+	}
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return address[:i], address[i+1:], path, true
+	}
+	if i := strings.LastIndexByte(path, '@'); i >= 0 {
+		if _, port, why := splitTarget(address); why == "" && port != "" {
+			if _, why = parsePort(port); why != "" {
+				return rest[:len(address)+i], path[i+1:], "", false
+			}
+		}
+	}
+	return "", address, path, true
+}
+
+// shown is a target without what may be a secret in it.
+func shown(input string) string {
+	if strings.HasPrefix(input, "unix:") {
+		return input
+	}
+	before, rest := "", input
+	if scheme, after, ok := strings.Cut(input, "://"); ok {
+		before, rest = scheme+"://", after
+	}
+	user, address, path, _ := splitURL(rest)
+	if user != "" {
+		before += "…@"
+	}
+	return before + address + host.HideQuery(path)
 }
 
 // splitTarget splits HOST:PORT; an IPv6 address needs brackets if a port follows.

@@ -24,7 +24,7 @@ func TestParseTarget(t *testing.T) {
 		"udp://53":                 {Network: "udp", Host: "localhost", Port: 53, AnyHost: true},
 		"tcp://h:1":                {Network: "tcp", Host: "h", Port: 1},
 		"TCP://h:1":                {Network: "tcp", Host: "h", Port: 1},
-		"https://host/path?q=1#f":  {Network: "tcp", Host: "host", Port: 443, Scheme: "https", Service: "https", URLPath: "/path?q=1"},
+		"https://host/path?q=1#f":  {Network: "tcp", Host: "host", Port: 443, Scheme: "https", Service: "https", URLPath: "/path?q=1", Input: "https://host/path?…"},
 		"http://host:8080":         {Network: "tcp", Host: "host", Port: 8080, Scheme: "http", Service: "http"},
 		"http://[::1]/":            {Network: "tcp", Host: "::1", Addr: netip.IPv6Loopback(), Port: 80, Scheme: "http", Service: "http", URLPath: "/"},
 		"redis://localhost":        {Network: "tcp", Host: "localhost", Port: 6379, Scheme: "redis", Service: "redis"},
@@ -35,7 +35,11 @@ func TestParseTarget(t *testing.T) {
 		"unix:/run/x.sock":         {Network: "unix", Path: "/run/x.sock"},
 		"unix:@abstract":           {Network: "unix", Path: "@abstract"},
 		"postgres://u:p@h/db":      {Network: "tcp", Host: "h", Port: 5432, Scheme: "postgresql", Service: "postgres", URLPath: "/db", Input: "postgres://…@h/db"},
-		"http://user:p%40w@h:1/#x": {Network: "tcp", Host: "h", Port: 1, Scheme: "http", Service: "http", URLPath: "/", Input: "http://…@h:1/#x"},
+		"http://user:p%40w@h:1/#x": {Network: "tcp", Host: "h", Port: 1, Scheme: "http", Service: "http", URLPath: "/", Input: "http://…@h:1/#…"},
+		"http://db1:80@db1:80":     {Network: "tcp", Host: "db1", Port: 80, Scheme: "http", Service: "http", Input: "http://…@db1:80"},
+		"http://h/@joe?q=a@b":      {Network: "tcp", Host: "h", Port: 80, Scheme: "http", Service: "http", URLPath: "/@joe?q=a@b", Input: "http://h/@joe?…"},
+		"http://h/p?":              {Network: "tcp", Host: "h", Port: 80, Scheme: "http", Service: "http", URLPath: "/p?"},
+		"http://h/p?…":             {Network: "tcp", Host: "h", Port: 80, Scheme: "http", Service: "http", URLPath: "/p?…"},
 	} {
 		got, err := ParseTarget(in)
 		if err != nil {
@@ -108,6 +112,30 @@ func TestParseTargetErrors(t *testing.T) {
 		}
 		if len(err.Error()) > 400 || strings.ContainsFunc(err.Error(), unicode.IsControl) {
 			t.Errorf("%q: the error is no clean line: %q", in, err)
+		}
+	}
+}
+
+// No word of a secret in a target is in what is told of it, nor in an error.
+func TestTargetSecrets(t *testing.T) {
+	for _, in := range []string{
+		"http://joe:SECRET@h/p?token=SECRET#SECRET", "http://joe:SECRET@joe:SECRET@h", "postgres://SECRET@h/db?password=SECRET", "http://h/?SECRET",
+		"http://h#SECRET", "redis://:SECRET@h",
+		// What can't be understood:
+		"http://joe:SECRET@h:99999/?SECRET", "http://joe:SECRET/x@h/", "http://joe:a?SECRET@h/", "http://joe:SECRET#x@h/p", "gopher://joe:SECRET@h",
+		"joe:SECRET@h:80", "joe@SECRET@h:80", "h:80/?token=SECRET", "h:80?token=SECRET", "tcp://joe:SECRET@h", "http://joe:SECRET@h:x/", "http://joe:SECRET@:0/?SECRET",
+		"http://joe:SECRET@[::1/?SECRET", "tcp://h:1?SECRET", "http://h/%zz?SECRET", "http://joe:SECRET@" + strings.Repeat("h", 3000),
+	} {
+		target, err := ParseTarget(in)
+		said := target.Input
+		if err != nil {
+			said = err.Error()
+		}
+		if said == "" || strings.Contains(said, "SECRET") {
+			t.Errorf("%s: %s", in, said)
+		}
+		if again, err2 := ParseTarget(target.Input); err == nil && (err2 != nil || again.Input != target.Input) {
+			t.Errorf("%s, told as %s, is then %s, %v", in, target.Input, again.Input, err2)
 		}
 	}
 }

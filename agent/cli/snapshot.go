@@ -2,8 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,11 +79,13 @@ type question struct {
 	targets []diagnose.Target
 	options diagnose.Options
 	user    string // of --user
+	// shown is the [diagnose.Target.Input] of targets that were typed with secrets.
+	shown map[string]string
 }
 
 // questionOf understands what the user asks to have recorded.
 func (s *session) questionOf(args []string, r recordFlags) (question, error) {
-	q := question{options: diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Version: s.build().Version}, user: r.user}
+	q := question{options: diagnose.Options{Question: diagnose.AskConnect, NoProbe: s.noProbe, Timeout: s.timeout, Version: s.build().Version}, user: r.user, shown: map[string]string{}}
 	if r.bind {
 		q.options.Question = diagnose.AskBind
 	}
@@ -93,6 +98,9 @@ func (s *session) questionOf(args []string, r recordFlags) (question, error) {
 			return q, usage("%w", err)
 		}
 		q.targets = append(q.targets, t)
+		if t.Input != a {
+			q.shown[a] = t.Input
+		}
 	}
 	if r.user != "" && !r.bind {
 		return q, usage("--user goes with --bind")
@@ -143,5 +151,22 @@ func (s *session) recordHost(cmd *cobra.Command, q question, tell func(string)) 
 	if err := recorder.Save(&doc, "portwhy "+q.options.Version); err != nil {
 		return nil, nil, undetermined("%w", err)
 	}
-	return doc.Bytes(), answer, nil
+	return q.forget(doc.Bytes()), answer, nil
+}
+
+// forget takes the secrets of the targets out of a recording: they stand in the
+// command lines of this program and of what called it.
+func (q question) forget(recording []byte) []byte {
+	// The longest first: another may be its beginning.
+	for _, typed := range slices.SortedFunc(maps.Keys(q.shown), func(a, b string) int { return len(b) - len(a) }) {
+		recording = bytes.ReplaceAll(recording, inJSON(typed), inJSON(q.shown[typed]))
+	}
+	return recording
+}
+
+// inJSON is how a text stands within a string of a recording.
+func inJSON(text string) []byte {
+	b, err := json.Marshal(text)
+	must(err)
+	return b[1 : len(b)-1]
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -36,8 +37,18 @@ type ConnectQuery struct {
 	// Impatient: facts say already that the connection won't be accepted, so a
 	// short look whether it is will do.
 	Impatient bool
-	// URLPath is what to ask for by HTTP, default /.
+	// URLPath is what to ask for by HTTP, default /. A recording keeps it as
+	// [HideQuery] has it.
 	URLPath string
+}
+
+// HideQuery puts "…" for what follows the first ? or # of a URL or of its path:
+// keys and passwords stand there.
+func HideQuery(path string) string {
+	if i := strings.IndexAny(path, "?#"); i >= 0 && i+1 < len(path) {
+		return path[:i+1] + "…"
+	}
+	return path
 }
 
 // Attempt is what came of it.

@@ -103,7 +103,11 @@ func normal(question string, args json.RawMessage) (string, error) {
 	case "route-to":
 		return again[host.RouteQuery](args)
 	case "connect":
-		return again[host.ConnectQuery](args)
+		var q host.ConnectQuery
+		if err := json.Unmarshal(args, &q); err != nil {
+			return "", err
+		}
+		return canonical(withoutSecrets(q)), nil
 	case "bind":
 		return again[host.BindQuery](args)
 	case "socket-options":
@@ -112,6 +116,12 @@ func normal(question string, args json.RawMessage) (string, error) {
 	var plain bytes.Buffer
 	err := json.Compact(&plain, args)
 	return plain.String(), err
+}
+
+// withoutSecrets is how a recording keeps the question.
+func withoutSecrets(q host.ConnectQuery) host.ConnectQuery {
+	q.URLPath = host.HideQuery(q.URLPath)
+	return q
 }
 
 func again[T any](args json.RawMessage) (string, error) {

@@ -109,7 +109,7 @@ func (p *Player) User(_ context.Context, name string) (uint32, error) {
 
 // Connect answers from the recording.
 func (p *Player) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt, error) {
-	return recall[host.Attempt](p, "connect", q)
+	return recall[host.Attempt](p, "connect", withoutSecrets(q))
 }
 
 // Bind answers from the recording.

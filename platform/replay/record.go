@@ -12,6 +12,7 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -127,12 +128,16 @@ func plain(s string) bool {
 	return true
 }
 
+// errAlike is the answer to connections that a recording can't tell apart.
+var errAlike = errors.New("it was asked with several queries, which a recording does not keep")
+
 // Save writes everything that was asked so far.
 func (r *Recorder) Save(w io.Writer, tool string) error {
 	r.memory.mu.Lock()
 	order := slices.Clone(r.memory.order)
 	r.memory.mu.Unlock()
 	rec := recording{Schema: Schema, Tool: tool, At: time.Now().UTC()}
+	connects := map[key]int{} // where the answer stands
 	for _, k := range order {
 		r.memory.mu.Lock()
 		e := r.memory.entries[k]
@@ -150,6 +155,19 @@ func (r *Recorder) Save(w io.Writer, tool string) error {
 			return fmt.Errorf("recording the answer to %s: %w", k.question, err)
 		}
 		a.Answer = b
+		if k.question == "connect" {
+			if k.args, err = normal(k.question, a.Args); err != nil {
+				return fmt.Errorf("recording a connection: %w", err)
+			}
+			a.Args = json.RawMessage(k.args)
+			if at, twice := connects[k]; twice {
+				// Neither answer may be taken for the other's.
+				first := &rec.Answers[at]
+				first.Answer, first.Error, first.Kind = nil, errAlike.Error(), kindOther
+				continue
+			}
+			connects[k] = len(rec.Answers)
+		}
 		rec.Answers = append(rec.Answers, a)
 	}
 	return rec.write(w)

@@ -235,6 +235,57 @@ func TestQuestionsOfOtherVersions(t *testing.T) {
 	}
 }
 
+// What follows the ? of a URL isn't kept; answers that can't be told apart
+// without it are no answers.
+func TestQueriesAreNotKept(t *testing.T) {
+	r := Record(talker{})
+	ask := func(h host.Prober, path string) (string, error) {
+		a, err := h.Connect(t.Context(), host.ConnectQuery{Network: "tcp", Address: netip.MustParseAddrPort("10.0.0.1:80"), Speak: "http", URLPath: path})
+		return a.Ended, err
+	}
+	for _, path := range []string{"/one?key=KIWI", "/two?key=KIWI", "/two?key=ZEBRA", "/?…"} {
+		if said, err := ask(r, path); said != path || err != nil {
+			t.Errorf("%s: %q, %v", path, said, err)
+		}
+	}
+	if _, err := r.Info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var doc bytes.Buffer
+	if err := r.Save(&doc, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if s := doc.String(); strings.Contains(strings.ReplaceAll(s, `"Ended": "/one?key=KIWI"`, ""), "KIWI") || strings.Contains(s, "ZEBRA") {
+		t.Errorf("a query was kept: %s", s)
+	}
+	p, err := Open(&doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/one?key=KIWI": "/one?key=KIWI", "/one?…": "/one?key=KIWI", "/?…": "/?…", "/two?key=KIWI": "several queries", "/one": "not in the recording"} {
+		if said, err := ask(p, path); said != want && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %q, %v, want %s", path, said, err, want)
+		}
+	}
+	p, err = Open(strings.NewReader(`{"schema":"portwhy.snapshot/v1","answers":[{"view":0,"question":"info","args":null,"answer":{"OS":"linux"}},
+		{"view":0,"question":"connect","args":{"Network":"tcp","Address":"10.0.0.1:80","Speak":"http","URLPath":"/one?key=KIWI"},"answer":{"Ended":"old"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := ask(p, "/one?key=KIWI"); said != "old" || err != nil {
+		t.Errorf("an older recording says %q, %v", said, err)
+	}
+}
+
+// talker is a host that says what it was asked for.
+type talker struct{ host.Host }
+
+func (talker) Info(context.Context) (host.Info, error) { return host.Info{OS: "linux"}, nil }
+
+func (talker) Connect(_ context.Context, q host.ConnectQuery) (host.Attempt, error) {
+	return host.Attempt{Ended: q.URLPath}, nil
+}
+
 func TestOpenErrors(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"empty":        {"", "unexpected end"},
