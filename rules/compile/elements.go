@@ -1,6 +1,10 @@
 package compile
 
 import (
+	"bytes"
+	"reflect"
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/wide"
 	"github.com/portwhy/portwhy/rules/words"
@@ -67,6 +71,11 @@ func (s *set) finish() {
 			s.take(i)
 		}
 		s.items = nil
+	}
+	if s.disputed() {
+		s.forget("elements of it overlap, which nft refuses")
+		s.Known, s.Count = false, -1
+		return
 	}
 	if s.Interval && !s.Concat {
 		s.intervals()
@@ -153,17 +162,51 @@ func exportValue(d *node) []byte {
 	return append(first, last...)
 }
 
+// disputed reports whether a key is in two elements that differ: nft takes no
+// such set, and which of them holds is not known. It puts ranges in order, and
+// leaves out those that are there already.
+func (s *set) disputed() bool {
+	if s.Interval && !s.Concat {
+		list := &s.borders
+		list.sort()
+		before := list.Len()
+		if s.autoMerge && !s.Map {
+			list.merge()
+			s.Size -= min(s.Size, uint32(before-list.Len()))
+			return false
+		}
+		return !list.distinct()
+	}
+	if s.Concat || !s.Map && !s.Objects {
+		return false // a key that is there twice says nothing else
+	}
+	order := make([]uint32, s.Elements.Len())
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(s.Elements.Key(int(a)), s.Elements.Key(int(b))) })
+	for i := 1; i < len(order); i++ {
+		a, b := s.Elements.At(int(order[i-1])), s.Elements.At(int(order[i]))
+		if bytes.Equal(a.Key, b.Key) && a.CatchAll == b.CatchAll && !alike(&a, &b) {
+			return true
+		}
+	}
+	return false
+}
+
+// alike reports whether two elements give the same; nil gives nothing.
+func alike(a, b *rules.Element) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return bytes.Equal(a.Data, b.Data) && a.Object == b.Object && reflect.DeepEqual(a.Verdict, b.Verdict)
+}
+
 // intervals makes the borders of ranges (set_to_intervals): each range's first
 // key, and as its end the first one behind it. One at zero is the end of
 // nothing, for what lies in front of the first range.
 func (s *set) intervals() {
 	list := &s.borders
-	list.sort()
-	if s.autoMerge && !s.Map {
-		before := list.Len()
-		list.merge()
-		s.Size -= min(s.Size, uint32(before-list.Len()))
-	}
 	size := keyBytes(s.key)
 	all := wide.Ones(s.key.bits)
 	var out rules.Elements

@@ -92,12 +92,44 @@ func (r *ranges) merge() {
 				continue
 			}
 		}
-		copy(r.pair(n), r.pair(i))
-		if r.more != nil {
-			r.more[n] = r.more[i]
-		}
+		r.move(n, i)
 		n++
 	}
+	r.cut(n)
+}
+
+// distinct leaves one of ranges in order that are there twice, and reports whether
+// no others have a key in common.
+func (r *ranges) distinct() bool {
+	n := 0
+	for i := range r.Len() {
+		if n > 0 {
+			last, next := r.pair(n-1), r.pair(i)
+			switch {
+			case bytes.Compare(next[:r.size], last[r.size:]) > 0:
+			case bytes.Equal(next, last) && alike(r.besides(n-1), r.besides(i)):
+				continue
+			default:
+				return false
+			}
+		}
+		r.move(n, i)
+		n++
+	}
+	r.cut(n)
+	return true
+}
+
+// move puts a range in the place of another.
+func (r *ranges) move(to, from int) {
+	copy(r.pair(to), r.pair(from))
+	if r.more != nil {
+		r.more[to] = r.more[from]
+	}
+}
+
+// cut leaves the first n.
+func (r *ranges) cut(n int) {
 	r.keys = r.keys[:2*n*r.size]
 	if r.more != nil {
 		r.more = r.more[:n]

@@ -354,8 +354,27 @@ func (r *rule) anonymous(left, data *node, lit *node) *node {
 			s.items[i].key = asSpan(s.items[i].key)
 		}
 	}
+	if data != nil && !s.Concat {
+		r.refuseDisputed(s)
+	}
 	r.table.addAnonymous(s, prefix)
 	return &node{kind: setRef, pos: lit.pos, set: s}
+}
+
+// refuseDisputed fails at an element of a map that has a key of another, to which
+// it gives something else.
+func (r *rule) refuseDisputed(s *set) {
+	list := slices.DeleteFunc(slices.Clone(s.items), func(i item) bool { return i.key.kind == wildcard })
+	first := func(i item) num { from, _ := i.key.bounds(); return from }
+	slices.SortStableFunc(list, func(a, b item) int { return first(a).Cmp(first(b)) })
+	for n := 1; n < len(list); n++ {
+		from, to := list[n-1].key.bounds()
+		next, last := list[n].key.bounds()
+		a, b := s.with(list[n-1]), s.with(list[n])
+		if next.Cmp(to) <= 0 && !(from == next && to == last && alike(&a, &b)) {
+			r.failf(list[n].key.pos, "the element overlaps another of the map")
+		}
+	}
 }
 
 // asSpan is a prefix as a range.

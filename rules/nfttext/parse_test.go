@@ -145,6 +145,8 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"table", "1:6: expected the name of a table, not the end of the text"},
 		{"table inet x {", "1:15: expected }, not the end of the text"},
+		{"table inet x { chain c { tcp dport vmap { 2-5 : drop, 1-2 : accept } } }", "1:43: the element overlaps another of the map"},
+		{"table inet x { chain c { meta mark set tcp dport map { 2 : 1, 2 : 2 } } }", "1:63: the element overlaps another of the map"},
 		{"table inet x { foo }", "1:16: expected a chain, set, map, flowtable or object, not foo"},
 		{"table inet x {\n\tchain c {\n\t\ttcp dport\n\t}\n}\n", "3:12: expected a value, not the end of the line"},
 		{"table inet x { chain c { tcp dprt 22 } }", "1:30: expected a field of tcp, not dprt"},

@@ -1,0 +1,37 @@
+package nfttext
+
+import (
+	"testing"
+)
+
+// Elements that nft refuses, because a key has two answers, are not known; such that say
+// the same twice are.
+func TestDisputedElements(t *testing.T) {
+	for _, c := range []struct {
+		set   string
+		count int
+	}{
+		{"map s { type inet_service : verdict; flags interval; elements = { 1-3 : accept, 3-5 : drop } }", -1},
+		{"map s { type inet_service : verdict; flags interval; elements = { 1-3 : accept, 1-3 : drop } }", -1},
+		{"map s { type inet_service : verdict; flags interval; elements = { 1-3 : accept, 1-3 : accept } }", 3},
+		{"map s { type inet_service : verdict; elements = { 1 : accept, 2 : drop, 1 : drop } }", -1},
+		{"map s { type inet_service : mark; elements = { 1 : 2, 2 : 3, 1 : 2 } }", 3},
+		{"map s { type inet_service : mark; elements = { 1 : 2, * : 3 } }", 2},
+		{"map s { type inet_service : verdict; flags interval; elements = { 1-3 : accept, 4-5 : drop } }", 5},
+		{"set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 10.1.0.0/16 } }", -1},
+		{"set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 10.0.0.0/8 } }", 3},
+		{"set s { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0/8, 10.1.0.0/16 } }", 3},
+		{"set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.1 } }", 2},
+		{"chain c { tcp dport vmap { 1-3 : accept, 1-3 : accept, 4 : drop, * : drop } }", 5},
+		{"chain c { ip saddr { 10.0.0.0/8, 10.1.0.0/16 } }", 3},
+	} {
+		set, err := Parse("f", "table ip t {\n"+c.set+"\n}\n", Options{})
+		if err != nil {
+			t.Errorf("%s: %v", c.set, err)
+			continue
+		}
+		if s := set.Tables[0].Sets[0]; s.Count != c.count || s.Known != (c.count >= 0) {
+			t.Errorf("%s: %d elements, known: %v; want %d", c.set, s.Count, s.Known, c.count)
+		}
+	}
+}
