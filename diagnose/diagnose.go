@@ -88,7 +88,7 @@ func Run(ctx context.Context, h host.Host, t Target, checks []*Check, o Options)
 	r.phase(Explain)
 	rep := r.judge()
 	rep.At = info.At
-	rep.Tool = Tool{"portwhy", o.Version}
+	rep.Tool = ToolOf(o.Version)
 	rep.DurationMS = float64(time.Since(started).Microseconds()) / 1000
 	return rep, nil
 }

@@ -19,7 +19,7 @@ const instant = 100 * time.Millisecond
 func (r *run) judge() *Report {
 	t := r.target
 	rep := &Report{Schema: ReportSchema, Question: r.options.Question,
-		Host: HostSummary{r.info.OS, r.info.Kernel, r.info.Hostname, r.info.Privileged},
+		Host: HostOf(r.info),
 		Target: TargetReport{Input: t.Input, Network: t.Network, Host: t.Host, Port: t.Port, Service: t.Service, Path: t.Path,
 			Addresses: slices.Clone(r.resolution.Addresses)},
 		Causes: []Cause{}, Fixes: []Fix{}}

@@ -42,12 +42,20 @@ type Tool struct {
 	Version string `json:"version"`
 }
 
+// ToolOf is portwhy of a version, as the head of every document names it.
+func ToolOf(version string) Tool { return Tool{"portwhy", version} }
+
 // HostSummary says where.
 type HostSummary struct {
 	OS         string `json:"os"`
 	Kernel     string `json:"kernel"`
 	Hostname   string `json:"hostname"`
 	Privileged bool   `json:"privileged"`
+}
+
+// HostOf is what the head of a document tells of a host.
+func HostOf(i host.Info) HostSummary {
+	return HostSummary{i.OS, i.Kernel, i.Hostname, i.Privileged}
 }
 
 // TargetReport is what was asked and what it resolved to.

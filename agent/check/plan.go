@@ -105,20 +105,13 @@ func (a *asker) planned(p *plan.Plan, claims []plan.Claim) ([]plan.Finding, erro
 // judgePlan puts the worst finding first: what can't work before what could not be
 // told.
 func (a *asker) judgePlan(p *plan.Plan, found []plan.Finding) {
-	count := map[plan.Severity]int{}
-	for _, f := range found {
-		count[f.Severity]++
-	}
-	for _, s := range []struct {
-		severity plan.Severity
-		status   diagnose.Status
-	}{{plan.Error, diagnose.Broken}, {plan.Unknown, diagnose.StatusUnknown}, {plan.Warning, diagnose.Warning}} {
+	for _, severity := range []plan.Severity{plan.Error, plan.Unknown, plan.Warning} {
 		for _, f := range found {
-			if f.Severity != s.severity {
+			if f.Severity != severity {
 				continue
 			}
-			a.result.expect("plan", "no conflict", f.Title, s.status)
-			if s.status == diagnose.Broken && a.result.Cause == nil {
+			a.result.expect("plan", "no conflict", f.Title, severity.Status())
+			if severity == plan.Error && a.result.Cause == nil {
 				a.blamePlan(f)
 			}
 		}

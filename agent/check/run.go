@@ -94,7 +94,7 @@ func (r Runner) round(ctx context.Context, specs []Spec) (*Results, error) {
 	for i := range specs {
 		all[i] = i
 	}
-	results := &Results{Schema: Schema, Tool: diagnose.Tool{Name: "portwhy", Version: r.Version}, Checks: make([]Result, len(specs))}
+	results := &Results{Schema: Schema, Tool: diagnose.ToolOf(r.Version), Checks: make([]Result, len(specs))}
 	for attempt := 1; len(all) > 0; attempt++ {
 		if attempt > 1 {
 			if err := sleep(ctx, r.pause()); err != nil {
@@ -109,7 +109,7 @@ func (r Runner) round(ctx context.Context, specs []Spec) (*Results, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading what this host is: %w", err)
 		}
-		results.At, results.Host = info.At, diagnose.HostSummary{OS: info.OS, Kernel: info.Kernel, Hostname: info.Hostname, Privileged: info.Privileged}
+		results.At, results.Host = info.At, diagnose.HostOf(info)
 		if err := r.ask(ctx, share(h, len(all)), specs, all, results.Checks, attempt); err != nil {
 			return nil, err
 		}

@@ -163,8 +163,8 @@ func (s *session) planCheck(cmd *cobra.Command, file string, f planFlags) error 
 	if err != nil {
 		return undetermined("%w", err)
 	}
-	r := &plan.Checked{Schema: plan.CheckSchema, Tool: diagnose.Tool{Name: "portwhy", Version: s.build().Version}, At: info.At, File: file,
-		Host:     diagnose.HostSummary{OS: info.OS, Kernel: info.Kernel, Hostname: info.Hostname, Privileged: info.Privileged},
+	r := &plan.Checked{Schema: plan.CheckSchema, Tool: diagnose.ToolOf(s.build().Version), At: info.At, File: file,
+		Host:     diagnose.HostOf(info),
 		Services: len(p.Services), Findings: p.Faults(), Limits: []host.Limit{}}
 	for _, service := range p.Services {
 		r.Ports += len(service.Ports)

@@ -78,7 +78,7 @@ func (s *session) planSimulate(cmd *cobra.Command, file string, f planFlags) err
 	if err := s.furnish(ctx, net, p, env, sim); err != nil {
 		return err
 	}
-	r := &plan.Verified{Schema: plan.VerifySchema, Tool: diagnose.Tool{Name: "portwhy", Version: s.build().Version}, File: file, Environment: env.Name,
+	r := &plan.Verified{Schema: plan.VerifySchema, Tool: diagnose.ToolOf(s.build().Version), File: file, Environment: env.Name,
 		Simulated: true, Edges: sim.Edges, Findings: []plan.Finding{}, Limits: []host.Limit{}}
 	if err := s.trySimulated(ctx, net, sim, r); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *session) trySimulated(ctx context.Context, net *simulate.Net, sim *plan
 			if err != nil {
 				return undetermined("%w", err)
 			}
-			r.At, r.Host = info.At, diagnose.HostSummary{OS: info.OS, Kernel: info.Kernel, Hostname: info.Hostname, Privileged: info.Privileged}
+			r.At, r.Host = info.At, diagnose.HostOf(info)
 		}
 		if err := s.askEach(ctx, h, r.Edges, groups[client], netip.Addr{}); err != nil {
 			return err

@@ -172,7 +172,7 @@ func (s *session) writeReport(ctx context.Context, f facts, level redact.Level, 
 		return err
 	}
 	p.tell("writing")
-	manifest := report.Manifest{Tool: diagnose.Tool{Name: "portwhy", Version: s.build().Version}, At: time.Now().UTC().Truncate(time.Second), Redaction: level.String(), Asked: asked}
+	manifest := report.Manifest{Tool: diagnose.ToolOf(s.build().Version), At: time.Now().UTC().Truncate(time.Second), Redaction: level.String(), Asked: asked}
 	files, err := s.files(ctx, h, answers, redactor.Summary())
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func Findings(list []plan.Finding, o TextOptions) []byte {
 	var b bytes.Buffer
 	c := colors{o.Color}
 	for _, f := range list {
-		fmt.Fprintf(&b, "  %s %s  %s  %s\n", c.status(statusOf(f.Severity), symbolOf(f.Severity)), c.dim(position(f.File, f.Line, f.Column)), Cut(f.Title, maxTitle), c.dim(Escape(f.Code)))
+		fmt.Fprintf(&b, "  %s %s  %s  %s\n", c.status(f.Severity.Status(), symbolOf(f.Severity)), c.dim(position(f.File, f.Line, f.Column)), Cut(f.Title, maxTitle), c.dim(Escape(f.Code)))
 		for _, x := range f.Fixes {
 			for _, argv := range x.Commands {
 				fmt.Fprintf(&b, "      Fix  %s    %s\n", Command(argv), Cut(x.Title, maxTitle))
@@ -41,25 +41,16 @@ func ports(list []uint16) string {
 	return strings.Join(words, ", ")
 }
 
-// position names a place in a file as compilers do.
+// position names a place in a file, without its directory.
 func position(file string, line, column int) string {
-	s := Cut(path.Base(file), maxSubject)
-	switch {
-	case line == 0:
-		return s
-	case column == 0:
-		return fmt.Sprintf("%s:%d", s, line)
-	}
-	return fmt.Sprintf("%s:%d:%d", s, line, column)
+	return spot(Cut(path.Base(file), maxSubject), line, column)
 }
-
-func statusOf(s plan.Severity) diagnose.Status { return plan.StatusOf([]plan.Finding{{Severity: s}}) }
 
 func symbolOf(s plan.Severity) string {
 	if s == plan.Note {
 		return "·"
 	}
-	return symbol(statusOf(s))
+	return symbol(s.Status())
 }
 
 // several counts things.
@@ -72,10 +63,7 @@ func several(n int, one, many string) string {
 
 // counted says how many findings of each severity there are.
 func counted(list []plan.Finding) string {
-	n := map[plan.Severity]int{}
-	for _, f := range list {
-		n[f.Severity]++
-	}
+	n := plan.Count(list)
 	var words []string
 	for _, w := range []struct {
 		severity  plan.Severity

@@ -78,7 +78,7 @@ func Preflight(r *preflight.Report, o TextOptions) []byte {
 
 // clash writes one finding: place, what is wanted, why not, what helps.
 func (t *text) clash(r *preflight.Report, f plan.Finding) {
-	status := preflightStatus(f.Severity)
+	status := f.Severity.Status()
 	head := t.color.status(status, symbol(status)) + " " + t.color.bold(Escape(preflightPlace(f)))
 	if about := preflightAbout(f); about != "" {
 		head += "   " + Escape(about)
@@ -154,10 +154,7 @@ func preflightFiles(r *preflight.Report) string {
 
 // preflightSummary counts what was found.
 func preflightSummary(r *preflight.Report) string {
-	counts := map[plan.Severity]int{}
-	for _, f := range r.Findings {
-		counts[f.Severity]++
-	}
+	counts := plan.Count(r.Findings)
 	var words []string
 	if n := counts[plan.Error]; n > 0 {
 		words = append(words, several(n, "clash", "clashes"))
@@ -198,24 +195,12 @@ func preflightAbout(f plan.Finding) string {
 	return fmt.Sprintf("%s: port %d/%s", f.Service, f.Port, f.Network)
 }
 
-func preflightStatus(s plan.Severity) diagnose.Status {
-	switch s {
-	case plan.Error:
-		return diagnose.Broken
-	case plan.Warning:
-		return diagnose.Warning
-	case plan.Unknown:
-		return diagnose.StatusUnknown
-	}
-	return diagnose.OK
-}
-
 // PreflightMarkdown writes it to paste into a ticket.
 func PreflightMarkdown(r *preflight.Report) []byte {
 	var m markdown
 	fmt.Fprintf(&m.b, "### %s %s: %s\n\n", symbol(r.Status), span(Cut(preflightFiles(r), maxSubject)), prose(preflightSummary(r)))
 	for _, f := range r.Findings {
-		m.item("%s %s %s: %s (%s)", symbol(preflightStatus(f.Severity)), span(preflightPlace(f)), prose(preflightAbout(f)), prose(Cut(f.Title, preflightTitle)), span(f.Code))
+		m.item("%s %s %s: %s (%s)", symbol(f.Severity.Status()), span(preflightPlace(f)), prose(preflightAbout(f)), prose(Cut(f.Title, preflightTitle)), span(f.Code))
 		for _, fix := range f.Fixes {
 			if len(fix.Commands) == 0 {
 				m.sub("**Fix** %s", prose(fix.Title))
@@ -234,20 +219,10 @@ func PreflightMarkdown(r *preflight.Report) []byte {
 // PreflightNagios writes what a plugin prints: one line with the state, then a
 // line for each finding.
 func PreflightNagios(r *preflight.Report) []byte {
-	clashes, unknown, warnings := 0, 0, 0
-	for _, f := range r.Findings {
-		switch f.Severity {
-		case plan.Error:
-			clashes++
-		case plan.Unknown:
-			unknown++
-		case plan.Warning:
-			warnings++
-		}
-	}
+	counts := plan.Count(r.Findings)
 	var b strings.Builder
 	fmt.Fprintf(&b, "PORTWHY %s - %s | ports=%d;;;0 clashes=%d;;0;0 unknown=%d;;;0 warnings=%d;0;;0\n", nagiosStates[r.Status],
-		nagiosText(preflightFiles(r)+": "+preflightSummary(r), maxNagios), len(r.Ports), clashes, unknown, warnings)
+		nagiosText(preflightFiles(r)+": "+preflightSummary(r), maxNagios), len(r.Ports), counts[plan.Error], counts[plan.Unknown], counts[plan.Warning])
 	for _, f := range r.Findings {
 		if f.Severity != plan.Note {
 			b.WriteString(nagiosText(fmt.Sprintf("%s: %s: %s", preflightPlace(f), f.Code, f.Title), maxString) + "\n")

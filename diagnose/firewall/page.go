@@ -124,7 +124,7 @@ type Opaque struct {
 
 // NewPage describes a ruleset. The printer fills in the text of each rule.
 func NewPage(set *rules.Ruleset, printer *text.Printer, limits []host.Limit, at time.Time, version string) *Page {
-	p := &Page{Schema: RulesSchema, Tool: diagnose.Tool{Name: "portwhy", Version: version}, At: at,
+	p := &Page{Schema: RulesSchema, Tool: diagnose.ToolOf(version), At: at,
 		Tables: []Table{}, IPSets: []IPSet{}, Opaque: []Opaque{}, Limits: limits}
 	if p.Limits == nil {
 		p.Limits = []host.Limit{}

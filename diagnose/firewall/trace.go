@@ -122,7 +122,7 @@ func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, versi
 	if live(set) {
 		facts.Holds = holds
 	}
-	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.Tool{Name: "portwhy", Version: version}}
+	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.ToolOf(version)}
 }
 
 // live reports whether the rules are those of a kernel, now or when it was

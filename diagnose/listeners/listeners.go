@@ -95,8 +95,8 @@ func Read(ctx context.Context, h host.Host, q Query) (*List, error) {
 	l.fill()
 	l.share()
 	l.nameContainers()
-	out := &List{Schema: Schema, Tool: diagnose.Tool{Name: "portwhy", Version: q.Version}, At: info.At,
-		Host:      diagnose.HostSummary{OS: info.OS, Kernel: info.Kernel, Hostname: info.Hostname, Privileged: info.Privileged},
+	out := &List{Schema: Schema, Tool: diagnose.ToolOf(q.Version), At: info.At,
+		Host:      diagnose.HostOf(info),
 		Listeners: l.list, Limits: l.limits}
 	if out.Limits == nil {
 		out.Limits = []host.Limit{}

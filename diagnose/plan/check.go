@@ -236,19 +236,3 @@ func is(c *diagnose.Culprit, name string) bool {
 	}
 	return c.Name == name || c.Unit == name || c.Unit == name+".service" || c.Container == name
 }
-
-// StatusOf is the highest status of findings.
-func StatusOf(findings []Finding) diagnose.Status {
-	status := diagnose.OK
-	for _, f := range findings {
-		switch f.Severity {
-		case Error:
-			status = diagnose.Worse(status, diagnose.Broken)
-		case Warning:
-			status = diagnose.Worse(status, diagnose.Warning)
-		case Unknown:
-			status = diagnose.Worse(status, diagnose.StatusUnknown)
-		}
-	}
-	return status
-}

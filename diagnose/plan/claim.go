@@ -161,3 +161,34 @@ const (
 	Note    Severity = "note"
 	Unknown Severity = "unknown"
 )
+
+// Status is that of a target with a finding of the severity.
+func (s Severity) Status() diagnose.Status {
+	switch s {
+	case Error:
+		return diagnose.Broken
+	case Warning:
+		return diagnose.Warning
+	case Unknown:
+		return diagnose.StatusUnknown
+	}
+	return diagnose.OK
+}
+
+// StatusOf is the highest status of findings.
+func StatusOf(findings []Finding) diagnose.Status {
+	status := diagnose.OK
+	for _, f := range findings {
+		status = diagnose.Worse(status, f.Severity.Status())
+	}
+	return status
+}
+
+// Count counts findings by their severity.
+func Count(findings []Finding) map[Severity]int {
+	n := map[Severity]int{}
+	for _, f := range findings {
+		n[f.Severity]++
+	}
+	return n
+}

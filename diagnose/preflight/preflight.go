@@ -52,33 +52,19 @@ func Run(ctx context.Context, h host.Host, in Input, o Options) (*Report, error)
 		}
 	}
 	r.applied()
-	rep := &Report{Schema: Schema, Tool: diagnose.Tool{Name: "portwhy", Version: o.Version}, At: info.At, Files: orEmpty(in.Files), Ports: []Port{},
-		Host: diagnose.HostSummary{OS: info.OS, Kernel: info.Kernel, Hostname: info.Hostname, Privileged: info.Privileged}, Limits: orEmpty(r.limits)}
+	rep := &Report{Schema: Schema, Tool: diagnose.ToolOf(o.Version), At: info.At, Files: orEmpty(in.Files), Ports: []Port{},
+		Host: diagnose.HostOf(info), Limits: orEmpty(r.limits)}
 	for i, d := range in.Declared {
 		rep.Ports = append(rep.Ports, portOf(d, r.results[i]))
 	}
 	rep.Findings = r.sorted()
-	for _, f := range rep.Findings {
-		rep.Status = diagnose.Worse(rep.Status, statusOf(f.Severity))
-	}
+	rep.Status = plan.StatusOf(rep.Findings)
 	// What clashes is certain, whatever else could not be told.
-	if slices.ContainsFunc(rep.Findings, func(f plan.Finding) bool { return f.Severity == plan.Error }) {
+	if plan.Count(rep.Findings)[plan.Error] > 0 {
 		rep.Status = diagnose.Broken
 	}
 	rep.DurationMS = float64(time.Since(started).Microseconds()) / 1000
 	return rep, nil
-}
-
-func statusOf(s plan.Severity) diagnose.Status {
-	switch s {
-	case plan.Error:
-		return diagnose.Broken
-	case plan.Warning:
-		return diagnose.Warning
-	case plan.Unknown:
-		return diagnose.StatusUnknown
-	}
-	return diagnose.OK
 }
 
 func orEmpty[T any](s []T) []T {

@@ -56,36 +56,36 @@ func (r *reader) attributes(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-func (r *reader) u8(what string, v []byte) uint8 {
-	if len(v) < 1 {
-		r.fail(what, v, 1)
-		return 0
+// fixed is a value of at least n bytes, zeros if it is shorter.
+func (r *reader) fixed(what string, v []byte, n int) []byte {
+	if len(v) < n {
+		r.fail(what, v, n)
+		return make([]byte, n)
 	}
-	return v[0]
+	return v
 }
 
+func (r *reader) u8(what string, v []byte) uint8 { return r.fixed(what, v, 1)[0] }
+
 func (r *reader) u16(what string, v []byte) uint16 {
-	if len(v) < 2 {
-		r.fail(what, v, 2)
-		return 0
-	}
-	return binary.NativeEndian.Uint16(v)
+	return binary.NativeEndian.Uint16(r.fixed(what, v, 2))
 }
 
 func (r *reader) u32(what string, v []byte) uint32 {
-	if len(v) < 4 {
-		r.fail(what, v, 4)
-		return 0
-	}
-	return binary.NativeEndian.Uint32(v)
+	return binary.NativeEndian.Uint32(r.fixed(what, v, 4))
 }
 
 func (r *reader) u64(what string, v []byte) uint64 {
-	if len(v) < 8 {
-		r.fail(what, v, 8)
-		return 0
-	}
-	return binary.NativeEndian.Uint64(v)
+	return binary.NativeEndian.Uint64(r.fixed(what, v, 8))
+}
+
+// big16 and big32 are numbers in network order, as all of netfilter's.
+func (r *reader) big16(what string, v []byte) uint16 {
+	return binary.BigEndian.Uint16(r.fixed(what, v, 2))
+}
+
+func (r *reader) big32(what string, v []byte) uint32 {
+	return binary.BigEndian.Uint32(r.fixed(what, v, 4))
 }
 
 // text is a string that ends at its first NUL byte.

@@ -195,19 +195,3 @@ func (r *reader) tuple(b []byte) (network string, src, dst netip.AddrPort) {
 	}
 	return network, netip.AddrPortFrom(from, sport), netip.AddrPortFrom(to, dport)
 }
-
-func (r *reader) big16(what string, v []byte) uint16 {
-	if len(v) < 2 {
-		r.fail(what, v, 2)
-		return 0
-	}
-	return binary.BigEndian.Uint16(v)
-}
-
-func (r *reader) big32(what string, v []byte) uint32 {
-	if len(v) < 4 {
-		r.fail(what, v, 4)
-		return 0
-	}
-	return binary.BigEndian.Uint32(v)
-}

@@ -4,7 +4,6 @@ package linux
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -77,20 +76,11 @@ func (c *netlinkConn) nftGeneration(ctx context.Context) (uint32, error) {
 		_, rest := r.header("nfgenmsg", m.data, nfgenSize)
 		for kind, v := range r.attributes(rest) {
 			if kind == unix.NFTA_GEN_ID {
-				return r.be32("NFTA_GEN_ID", v), r.err
+				return r.big32("NFTA_GEN_ID", v), r.err
 			}
 		}
 	}
 	return 0, fmt.Errorf("%w: no generation", errMalformed)
-}
-
-// be32 is a number in network order, as all of nf_tables.
-func (r *reader) be32(what string, v []byte) uint32 {
-	if len(v) < 4 {
-		r.fail(what, v, 4)
-		return 0
-	}
-	return binary.BigEndian.Uint32(v)
 }
 
 // nfgen is a struct nfgenmsg.
