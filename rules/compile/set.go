@@ -354,7 +354,7 @@ func (r *rule) anonymous(left, data *node, lit *node) *node {
 			s.items[i].key = asSpan(s.items[i].key)
 		}
 	}
-	if data != nil && !s.Concat {
+	if data != nil && left.kind != concat {
 		r.refuseDisputed(s)
 	}
 	r.table.addAnonymous(s, prefix)

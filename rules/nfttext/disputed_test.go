@@ -23,6 +23,8 @@ func TestDisputedElements(t *testing.T) {
 		{"set s { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0/8, 10.1.0.0/16 } }", 3},
 		{"set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.1 } }", 2},
 		{"chain c { tcp dport vmap { 1-3 : accept, 1-3 : accept, 4 : drop, * : drop } }", 5},
+		{"chain c { ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.2 . 80 : drop } }", 2},
+		{"chain c { ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.1 . 22 : drop } }", -1},
 		{"chain c { ip saddr { 10.0.0.0/8, 10.1.0.0/16 } }", 3},
 	} {
 		set, err := Parse("f", "table ip t {\n"+c.set+"\n}\n", Options{})
