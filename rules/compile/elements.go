@@ -72,6 +72,9 @@ func (s *set) finish() {
 		}
 		s.items = nil
 	}
+	if s.again && !s.Interval && !s.Map && !s.Objects {
+		s.once()
+	}
 	if s.disputed() {
 		s.forget("elements of it overlap, which nft refuses")
 		s.Known, s.Count = false, -1
@@ -192,6 +195,19 @@ func (s *set) disputed() bool {
 		}
 	}
 	return false
+}
+
+// once leaves the first of each element of a set that was declared again.
+func (s *set) once() {
+	var list rules.Elements
+	seen := map[string]bool{}
+	for _, el := range s.Elements.All() {
+		if key := string(el.Key); !seen[key] {
+			seen[key] = true
+			list.Append(el)
+		}
+	}
+	s.Elements = list
 }
 
 // alike reports whether two elements give the same; nil gives nothing.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/portwhy/portwhy/rules"
@@ -11,9 +12,6 @@ import (
 // set declares a named set.
 func (c *Compiler) set(d *syntax.Set) {
 	r := c.in(d.Pos, d.Family, d.Table)
-	if r.table.sets[d.Name] != nil {
-		r.failf(d.Pos, "set %s is there already", d.Name)
-	}
 	s := &set{Set: &rules.Set{Name: d.Name, Handle: d.Handle, Size: d.Size, TimeoutMS: d.TimeoutMS, Comment: d.Comment}, autoMerge: d.AutoMerge}
 	known := append([]words.Symbol{}, words.SetFlags...)
 	s.flag(r.flags(d.Pos, d.Flags, known))
@@ -30,8 +28,23 @@ func (c *Compiler) set(d *syntax.Set) {
 	if len(d.Statements) > 1 {
 		s.flag(setExpr)
 	}
+	if old := r.table.sets[d.Name]; old != nil {
+		// Adding it again only adds elements (nf_tables_newset).
+		if !old.like(s) {
+			r.failf(d.Pos, "set %s is there already, and not of this kind", d.Name)
+		}
+		old.again = true
+		r.fill(old, d.Elements)
+		return
+	}
 	r.table.add(s)
 	r.fill(s, d.Elements)
+}
+
+// like reports whether the kernel takes a set for the same (nft_set_is_same).
+func (s *set) like(other *set) bool {
+	return s.KeyType == other.KeyType && s.DataType == other.DataType && s.ObjType == other.ObjType && s.Flags == other.Flags &&
+		len(s.Exprs) == len(other.Exprs)
 }
 
 // fill adds elements to a set. If one can't be told, none of the set are known.
@@ -75,11 +88,13 @@ func (r *rule) fill(s *set, list []syntax.Expr) {
 func (c *Compiler) setMore(d *syntax.SetMore) {
 	r := c.in(d.Pos, d.Family, d.Table)
 	s := r.named(d.Pos, d.Set)
-	for _, st := range d.Statements {
-		s.Exprs = append(s.Exprs, r.stateful(st))
-	}
-	if len(d.Statements) > 1 {
-		s.flag(setExpr)
+	if !s.again {
+		for _, st := range d.Statements {
+			s.Exprs = append(s.Exprs, r.stateful(st))
+		}
+		if len(d.Statements) > 1 {
+			s.flag(setExpr)
+		}
 	}
 	s.autoMerge = s.autoMerge || d.AutoMerge
 	if d.Unknown != "" {
@@ -168,6 +183,18 @@ func (c *Compiler) flowtable(d *syntax.Flowtable) {
 		Flags: r.flags(d.Pos, d.Flags, []words.Symbol{{Name: "offload", Value: 1}})}
 	if d.Counter {
 		out.Flags |= 2 // NFT_FLOWTABLE_COUNTER
+	}
+	for _, old := range r.table.Flowtables {
+		if old.Name != out.Name {
+			continue
+		}
+		// Adding it again adds devices (nf_tables_flowtable_update).
+		for _, device := range out.Devices {
+			if !slices.Contains(old.Devices, device) {
+				old.Devices = append(old.Devices, device)
+			}
+		}
+		return
 	}
 	r.table.Flowtables = append(r.table.Flowtables, out)
 }

@@ -32,6 +32,7 @@ type set struct {
 	key, data *node // what elements are read as; nil if their length is not known
 	keyTypes  []*words.Type
 	autoMerge bool
+	again     bool   // it was declared more than once
 	items     []item // of a set without a name
 	borders   ranges // of an interval set
 	// ranges says that a map's values are ranges: they are twice as long.

@@ -65,6 +65,10 @@ type Options = nfttext.Options
 
 // Parse reads a file; name is for its errors, which are [rules.SyntaxError].
 func Parse(name, data string, o Options) (*rules.Ruleset, error) {
+	data = strings.TrimPrefix(data, byteOrderMark)
+	if err := foreign(name, data); err != nil {
+		return nil, err
+	}
 	switch Detect(data) {
 	case Empty:
 		return &rules.Ruleset{}, nil

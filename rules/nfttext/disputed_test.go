@@ -1,6 +1,8 @@
 package nfttext
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +36,41 @@ func TestDisputedElements(t *testing.T) {
 		}
 		if s := set.Tables[0].Sets[0]; s.Count != c.count || s.Known != (c.count >= 0) {
 			t.Errorf("%s: %d elements, known: %v; want %d", c.set, s.Count, s.Known, c.count)
+		}
+	}
+}
+
+// Declaring a set or flowtable again adds to it, if it is the same.
+func TestDeclaredAgain(t *testing.T) {
+	for _, c := range []struct{ first, again, err, want string }{
+		{"set s { type ipv4_addr; elements = { 10.0.0.1 } }", "set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 } }", "", "2"},
+		{"set s { type ipv4_addr; counter; }", "set s { type ipv4_addr; counter; elements = { 10.0.0.2 } }", "", "1"},
+		{"set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 } }", "set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 11.0.0.1 } }", "", "5"},
+		{"map s { type mark : verdict; elements = { 1 : drop } }", "map s { type mark : verdict; elements = { 1 : accept } }", "", "-1"},
+		{"set s { type ipv4_addr; }", "set s { type ipv6_addr; }", "2:1: set s is there already, and not of this kind", ""},
+		{"set s { type ipv4_addr; }", "set s { type ipv4_addr; counter; }", "2:1: set s is there already, and not of this kind", ""},
+		{"flowtable f { hook ingress priority 0; devices = { a }; }", "flowtable f { hook ingress priority 0; devices = { a, b }; }", "", "a b"},
+	} {
+		set, err := Parse("f", "table ip t { "+c.first+"\n"+c.again+"\n}\n", Options{})
+		if c.err != "" {
+			if err == nil || err.Error() != "f:"+c.err {
+				t.Errorf("%s: %v, want %s", c.again, err, c.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.again, err)
+			continue
+		}
+		got := ""
+		for _, s := range set.Tables[0].Sets {
+			got += strconv.Itoa(s.Count)
+		}
+		for _, f := range set.Tables[0].Flowtables {
+			got += strings.Join(f.Devices, " ")
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.again, got, c.want)
 		}
 	}
 }

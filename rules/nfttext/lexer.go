@@ -75,7 +75,7 @@ func (l *lexer) next() token {
 	var handle uint64
 	for l.offset < len(l.text) {
 		switch c := l.text[l.offset]; {
-		case c == ' ' || c == '\t':
+		case c == ' ' || c == '\t' || c == '\r' && strings.HasPrefix(l.text[l.offset+1:], "\n"):
 			l.offset++
 			continue
 		case c == '#':

@@ -190,7 +190,7 @@ func TestErrors(t *testing.T) {
 		{"define x = 1\ndefine x = 2", "2:8: expected a new name: x is defined already"},
 		{"undefine z", "1:10: expected the name of a variable that is defined in this block, not z"},
 		{"include \"/etc/nftables/*.nft\"", `1:9: expected a text without include: "/etc/nftables/*.nft" is another file, and none is read here`},
-		{"\r\n", `1:1: expected a command, such as table inet filter { … }, not "\r"`},
+		{"\r \n", `1:1: expected a command, such as table inet filter { … }, not "\r"`},
 	} {
 		_, err := nfttext.Parse("file", c.text, nfttext.Options{})
 		var syntax *rules.SyntaxError
