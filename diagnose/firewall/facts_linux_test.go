@@ -151,11 +151,12 @@ func TestRoutingDecides(t *testing.T) {
 	})
 }
 
-// A rule of this host is asked with a packet to an address that it may not have.
+// A rule of this host is asked with a packet to an address that it may not have,
+// by a device that it may not have either.
 func TestWhyLive(t *testing.T) {
 	here(t, func(h *linux.Host) {
 		c := exec.Command("nft", "-f", "-")
-		c.Stdin = strings.NewReader("table inet f {\nchain in {\ntype filter hook input priority 0; policy drop;\ntcp dport 8000-8100 drop\ntcp dport 8080 accept\ntcp dport 22 accept\n}\n}\n")
+		c.Stdin = strings.NewReader("table inet f {\nchain in {\ntype filter hook input priority 0; policy drop;\niif lo accept\ntcp dport 8000-8100 drop\ntcp dport 8080 accept\ntcp dport 22 accept\n}\n}\n")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("nft: %v: %s", err, out)
 			return

@@ -111,6 +111,8 @@ type Tracer struct {
 	printer *text.Printer
 	tool    diagnose.Tool
 	devices []string // that have an invented number
+	// invents: a device that the host doesn't have gets a number, too.
+	invents bool
 }
 
 // holds is for how long an answer is to hold: longer than one tries to connect.
@@ -184,16 +186,17 @@ func (t *Tracer) run(doc *Trace, p *eval.Packet, q parsed, first *eval.Packet) *
 
 const unknownWord = "unknown"
 
-// index is the number of a device. Where there is no host to ask, each name has a
-// number of its own that no rule can ask for: a saved ruleset has names of
-// devices, and the number of lo.
+// index is the number of a device. Where there is no host to ask, or the device is
+// made up, each name has a number of its own that no rule can ask for: a saved
+// ruleset has names of devices, and the number of lo.
 func (t *Tracer) index(device string) uint32 {
 	switch {
 	case device == "":
 		return 0
 	case t.facts.Device != nil:
-		d, _ := t.facts.Device(device)
-		return d.Index
+		if d, ok := t.facts.Device(device); ok || !t.invents {
+			return d.Index
+		}
 	case device == "lo":
 		return loopbackIndex
 	}

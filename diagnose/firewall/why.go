@@ -67,10 +67,10 @@ func (t *Tracer) Why(asked string) *Whys {
 }
 
 // anywhere is a tracer for packets with made up addresses, of which this host's
-// routes say nothing.
+// routes say nothing, and by devices that it may not have.
 func (t *Tracer) anywhere() *Tracer {
 	other := *t
-	other.facts.Route = nil
+	other.facts.Route, other.invents = nil, true
 	other.machine = eval.Compile(t.set, other.facts)
 	return &other
 }
