@@ -53,7 +53,12 @@ func Privileged() bool {
 // Again runs this very command line in a user namespace of its own and returns
 // its exit status.
 func Again(ctx context.Context, stdin *os.File) (status int, err error) {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
+	// By its path: the stand-ins are told by the name that the process has.
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("finding this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, program, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
