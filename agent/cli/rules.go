@@ -16,7 +16,6 @@ import (
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/platform/host"
-	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/files"
 	"github.com/portwhy/portwhy/rules/ipset"
 	"github.com/portwhy/portwhy/rules/nfttext"
@@ -94,14 +93,19 @@ func (s *session) firewall(ctx context.Context) (host.Firewall, host.Host, error
 
 // savedRules reads the files of --rules.
 func (s *session) savedRules(ctx context.Context, facts host.Host) (host.Firewall, error) {
-	fw := host.Firewall{Rules: &rules.Ruleset{}}
+	var list []files.Read
 	for _, path := range s.rulesFiles {
-		set, err := s.readRules(ctx, path, facts)
+		read, err := s.readRules(ctx, path, facts)
 		if err != nil {
-			return fw, err
+			return host.Firewall{}, err
 		}
-		fw.Rules.Merge(set)
+		list = append(list, read)
 	}
+	all, err := files.Merge(list)
+	if err != nil {
+		return host.Firewall{}, usage("--rules: %w", err)
+	}
+	fw := host.Firewall{Rules: all}
 	ipset.NameSets(fw.Rules)
 	return fw, nil
 }
@@ -135,21 +139,22 @@ func (s *session) withRules(ctx context.Context, h host.Host) (host.Host, error)
 // maxRules bounds a file of rules.
 const maxRules = 1 << 30
 
-func (s *session) readRules(ctx context.Context, path string, facts host.Host) (*rules.Ruleset, error) {
+func (s *session) readRules(ctx context.Context, path string, facts host.Host) (files.Read, error) {
 	data, err := s.readFile(path)
 	if err != nil {
-		return nil, usage("--rules %s: %w", path, err)
+		return files.Read{}, usage("--rules %s: %w", path, err)
 	}
 	o := files.Options{Include: s.include}
 	if facts != nil {
 		o.Interface = indexOf(ctx, facts)
 	}
 	bound(len(data))
+	kind := files.Detect(data)
 	set, err := files.Parse(path, data, o)
 	if err != nil {
-		return nil, usage("--rules: %w", err)
+		return files.Read{}, usage("--rules: %w", err)
 	}
-	return set, nil
+	return files.Read{Name: path, Kind: kind, Rules: set}, nil
 }
 
 // bound has garbage collected more often when a large file is read: what is made

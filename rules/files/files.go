@@ -26,7 +26,7 @@ const (
 
 // Detect tells the kind by the first line that is no comment.
 func Detect(data string) Kind {
-	for line := range strings.Lines(data) {
+	for line := range strings.Lines(strings.TrimPrefix(data, byteOrderMark)) {
 		line = strings.TrimSpace(line)
 		switch {
 		case len(line) == 0 || line[0] == '#':
