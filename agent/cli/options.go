@@ -42,6 +42,7 @@ type options struct {
 	output   string
 	netns    string
 	snapshot string
+	asHost   bool // --host named it
 	// rulesFiles are saved rules that stand in the place of the host's own.
 	rulesFiles []string
 	timeout    time.Duration

@@ -237,13 +237,17 @@ func (s *session) readSnapshot(path string) ([]byte, *report.Archive, error) {
 // openSnapshot opens what --snapshot names: a recording, or a report, which
 // then says what was asked.
 func (s *session) openSnapshot(path string) (host.Host, *report.Asked, error) {
+	flag := "--snapshot"
+	if s.asHost {
+		flag = "--host"
+	}
 	doc, a, err := s.readSnapshot(path)
 	if err != nil {
-		return nil, nil, usage("--snapshot %s: %w", path, err)
+		return nil, nil, usage("%s %s: %w", flag, path, err)
 	}
 	h, err := replay.Open(bytes.NewReader(doc))
 	if err != nil {
-		return nil, nil, usage("--snapshot %s: %w", path, err)
+		return nil, nil, usage("%s %s: %w", flag, path, err)
 	}
 	s.log.Debug().Bool("recording", true).Msg("looking at a recording")
 	if a == nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,13 @@ func (s *session) trace(cmd *cobra.Command, facts, batch string, packet firewall
 		if len(s.rulesFiles) == 0 || s.snapshot != "" {
 			return usage("--host goes with --rules, and without --snapshot")
 		}
-		s.snapshot = facts
+		s.snapshot, s.asHost = facts, true
+	}
+	if batch == "-" && (s.snapshot == "-" || slices.Contains(s.rulesFiles, "-")) {
+		return usage("--batch -: standard input can be read once")
+	}
+	if facts == "-" && slices.Contains(s.rulesFiles, "-") {
+		return usage("--host -: standard input can be read once")
 	}
 	t, err := s.tracer(ctx)
 	if err != nil {
@@ -149,11 +156,11 @@ func (s *session) batch(t *firewall.Tracer, path string) error {
 		}
 		packet, err := readPacket(line)
 		if err != nil {
-			return errors.Join(usage("--batch %s:%d: %w", path, n, err), out.Flush())
+			return errors.Join(usage("--batch %s:%d:%d: %w", path, n, columnOf(err), err), out.Flush())
 		}
 		answer, err := t.Trace(packet)
 		if err != nil {
-			return errors.Join(usage("--batch %s:%d: %w", path, n, err), out.Flush())
+			return errors.Join(usage("--batch %s:%d:1: %w", path, n, err), out.Flush())
 		}
 		s.status = max(s.status, int(traceStatus(answer)))
 		if err := enc.Encode(answer); err != nil {
@@ -161,7 +168,7 @@ func (s *session) batch(t *firewall.Tracer, path string) error {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return usage("--batch %s:%d: %w", path, n+1, err)
+		return usage("--batch %s:%d:1: %w", path, n+1, err)
 	}
 	if err := out.Flush(); err != nil {
 		return undetermined("writing the answer: %w", err)
@@ -180,4 +187,17 @@ func readPacket(line []byte) (packet firewall.Packet, err error) {
 		return packet, errors.New("one packet a line")
 	}
 	return packet, nil
+}
+
+// columnOf is where JSON says that a line is wrong, else where the line begins.
+func columnOf(err error) int {
+	var syntax *json.SyntaxError
+	var value *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return max(1, int(syntax.Offset))
+	case errors.As(err, &value):
+		return max(1, int(value.Offset))
+	}
+	return 1
 }
