@@ -78,15 +78,14 @@ func (a *asker) source(s Sources, to []netip.Addr, reachable bool) error {
 	if reachable {
 		expected = "reachable"
 	}
-	status, says, open := diagnose.OK, "", false
+	var told *verdict
 	tried := map[string]*diagnose.Report{} // by where the packets come in
 	for _, r := range found.Ranges {
 		if r.Void {
 			continue
 		}
-		var rep *diagnose.Report
-		letIn := r.Reaches == sources.Yes
-		if letIn {
+		v := &verdict{Range: r, letIn: r.Reaches == sources.Yes}
+		if v.letIn {
 			// What lies behind the firewall is the same for all that it lets in.
 			key := r.Device + " " + r.To.String()
 			if tried[key] == nil {
@@ -94,31 +93,32 @@ func (a *asker) source(s Sources, to []netip.Addr, reachable bool) error {
 					return err
 				}
 			}
-			rep = tried[key]
-			behind(&r, rep)
+			v.rep = tried[key]
+			behind(&v.Range, v.rep)
 		}
-		is := diagnose.OK
 		switch {
-		case r.Reaches == sources.Unknown || r.Some && reachable:
-			is = diagnose.StatusUnknown
-			a.limit("whether "+span(r)+" reaches "+t.Input, r.Because, "a look at the rules: portwhy rules")
-		case (r.Reaches == sources.Yes) != reachable:
-			is = diagnose.Broken
+		case v.Reaches == sources.Unknown || v.Some && reachable:
+			v.is = diagnose.StatusUnknown
+			a.limit("whether "+span(v.Range)+" reaches "+t.Input, v.Because, "a look at the rules: portwhy rules")
+		case (v.Reaches == sources.Yes) != reachable:
+			v.is = diagnose.Broken
 		}
-		a.list(r, is)
-		// That the firewall would let it in is worth more words than that it doesn't.
-		if status == diagnose.Broken || is == diagnose.OK && (status != diagnose.OK || says != "" && (open || !letIn)) {
-			continue
+		a.list(v.Range, v.is)
+		if told == nil || v.beats(told) {
+			told = v
 		}
-		status, says, open = is, sayRange(r), letIn
-		if is == diagnose.Broken {
-			if rep == nil {
-				if rep, err = a.predict(r); err != nil {
-					return err
-				}
+	}
+	status, says := diagnose.OK, ""
+	if told != nil {
+		status, says = told.is, sayRange(told.Range)
+	}
+	if status == diagnose.Broken {
+		if told.rep == nil {
+			if told.rep, err = a.predict(told.Range); err != nil {
+				return err
 			}
-			a.accuse(r, rep, reachable)
 		}
+		a.accuse(told.Range, told.rep, reachable)
 	}
 	if len(found.Limits) > 0 && status != diagnose.Broken {
 		a.result.Limits = append(a.result.Limits, found.Limits...)
@@ -134,6 +134,30 @@ func (a *asker) source(s Sources, to []netip.Addr, reachable bool) error {
 	return nil
 }
 
+// verdict is what becomes of a range.
+type verdict struct {
+	sources.Range
+	is diagnose.Status
+	// letIn: by the firewall, whatever lies behind it.
+	letIn bool
+	rep   *diagnose.Report // nil: not asked
+}
+
+// beats says which of two ranges is told: one that is as it should not be, or else
+// the last that is unknown, or else one that the firewall lets in, which is worth
+// more words than one that it doesn't. Of two alike it is the first that hosts have.
+func (v *verdict) beats(told *verdict) bool {
+	switch {
+	case v.is == told.is && v.is != diagnose.StatusUnknown && v.letIn == told.letIn:
+		return told.Lone && !v.Lone
+	case v.is == told.is && v.is == diagnose.OK:
+		return v.letIn
+	case v.is == diagnose.OK || told.is == diagnose.Broken:
+		return false
+	}
+	return true
+}
+
 // near leaves out link-local addresses for sources that are not, and the reverse:
 // no router hands such packets on.
 func near(to []netip.Addr, s Sources) []netip.Addr {
@@ -147,13 +171,13 @@ func near(to []netip.Addr, s Sources) []netip.Addr {
 	return list
 }
 
-// predict diagnoses the way in from the first address of a range.
+// predict diagnoses the way in from the address of a range that was asked.
 func (a *asker) predict(r sources.Range) (*diagnose.Report, error) {
 	at := *a
 	target := *a.spec.Target
 	target.Addr, target.Host, target.AnyHost = r.To, r.To.String(), false
 	at.spec.Target = &target
-	return at.diagnose(diagnose.Options{NoProbe: true, From: r.First, FromDevice: r.Device, FromPort: ordinary(r.Port)})
+	return at.diagnose(diagnose.Options{NoProbe: true, From: r.Asked, FromDevice: r.Device, FromPort: ordinary(r.Port)})
 }
 
 // ordinary is a client's port that matters: where the lowest does as well, none does.
@@ -193,7 +217,10 @@ func sayRange(r sources.Range) string {
 }
 
 func span(r sources.Range) string {
-	if r.First == r.Last || r.Some && r.Reaches == sources.Yes {
+	if r.Some && r.Reaches == sources.Yes {
+		return r.Asked.String()
+	}
+	if r.First == r.Last {
 		return r.First.String()
 	}
 	return r.First.String() + " to " + r.Last.String()

@@ -49,8 +49,10 @@ func (r Reaches) String() string { return [...]string{"unknown", "no", "yes"}[r]
 // Range is a range of addresses that fare alike.
 type Range struct {
 	First, Last netip.Addr
-	Reaches     Reaches
-	Because     string
+	// Asked is the address that was asked, which stands for all.
+	Asked   netip.Addr
+	Reaches Reaches
+	Because string
 	// To is the address that is reached, or the first that was asked, and Port the
 	// client's port that was asked; 0: none, the packets did not get so far.
 	To     netip.Addr
@@ -58,8 +60,10 @@ type Range struct {
 	Device string // by which the packets come in
 	// Void: no packet from outside has these sources.
 	Void bool
-	// Some: it is reached from First; whether from all others, too, can't be told.
+	// Some: it is reached from Asked; whether from all others, too, can't be told.
 	Some bool
+	// Lone: it is nothing but the address of a network, which a host seldom has.
+	Lone bool
 	// By is the rule or policy that decides; nil: none does, or several do.
 	By *firewall.Decider
 }
@@ -100,7 +104,7 @@ func Ask(ctx context.Context, h host.Host, q Query) (*Answer, error) {
 	a.ports = clientPorts(cuts, fw.Rules)
 	a.to = slices.DeleteFunc(slices.Clone(q.To), func(to netip.Addr) bool { return to.Is4() != q.From.Addr().Is4() })
 	if len(a.to) == 0 {
-		a.answer.Ranges = []Range{{First: q.From.Addr(), Last: last(q.From), Reaches: No, Because: "the target has no address of its family"}}
+		a.answer.Ranges = []Range{{First: q.From.Addr(), Last: last(q.From), Asked: q.From.Addr(), Reaches: No, Because: "the target has no address of its family"}}
 		return a.answer, nil
 	}
 	list := ranges(q.From, cuts)
@@ -145,6 +149,10 @@ func (a *asker) add(r Range) {
 	if n := len(a.answer.Ranges); n > 0 {
 		before := &a.answer.Ranges[n-1]
 		if before.Reaches == r.Reaches && before.Because == r.Because && before.To == r.To && before.Void == r.Void && before.Some == r.Some && before.Device == r.Device && before.Last.Next() == r.First {
+			if before.Lone {
+				r.First = before.First
+				*before = r
+			}
 			before.Last = r.Last
 			return
 		}
@@ -212,12 +220,28 @@ func ranges(p netip.Prefix, cuts *firewall.Cuts) []Range {
 	starts = slices.Compact(starts)
 	found := make([]Range, len(starts))
 	for i, s := range starts {
-		found[i] = Range{First: s, Last: end}
+		found[i] = Range{First: s, Last: end, Asked: s}
 		if i+1 < len(starts) {
 			found[i].Last = starts[i+1].Prev()
 		}
+		switch {
+		case p.IsSingleIP() || s != p.Masked().Addr() && !isNetwork(s):
+		case s == found[i].Last:
+			found[i].Lone = true
+		default:
+			found[i].Asked = s.Next() // as people write a host of it
+		}
 	}
 	return found
+}
+
+// isNetwork reports whether an address looks like that of a network: its last byte,
+// of IPv6 the last half, is zero.
+func isNetwork(a netip.Addr) bool {
+	if b := a.As16(); a.Is6() {
+		return [8]byte(b[8:]) == [8]byte{}
+	}
+	return a.As4()[3] == 0
 }
 
 // last is the last address of a network.
@@ -276,11 +300,11 @@ func never() []impossible {
 	}
 }
 
-// ask asks for the first address of a range, by every address of the target and
+// ask asks for one address of a range, by every address of the target and
 // from one port of each range.
 func (a *asker) ask(r *Range) error {
 	for _, n := range never() {
-		if n.prefix.Contains(r.First) {
+		if n.prefix.Contains(r.Asked) {
 			r.Reaches, r.Because, r.Void = No, n.why, true
 			return nil
 		}
@@ -311,11 +335,11 @@ func (a *asker) ask(r *Range) error {
 
 // reach asks for one address of the target.
 func (a *asker) reach(r *Range) error {
-	if r.First.IsLinkLocalUnicast() && r.First.Is6() && a.query.Device == "" {
-		r.Because = "a link-local source is of one device: write " + r.First.String() + "%DEVICE"
+	if r.Asked.IsLinkLocalUnicast() && r.Asked.Is6() && a.query.Device == "" {
+		r.Because = "a link-local source is of one device: write " + r.Asked.String() + "%DEVICE"
 		return nil
 	}
-	back, err := a.host.RouteTo(a.ctx, host.RouteQuery{Destination: r.First, Source: r.To, OutDevice: a.linkLocal(r.First)})
+	back, err := a.host.RouteTo(a.ctx, host.RouteQuery{Destination: r.Asked, Source: r.To, OutDevice: a.linkLocal(r.Asked)})
 	if err != nil {
 		r.Because = "the route back is not known: " + err.Error()
 		return nil
@@ -386,10 +410,10 @@ func (a *asker) trace(r *Range) error {
 
 // look takes the first packet in, and the answer back.
 func (a *asker) look(tracer *firewall.Tracer, r *Range) error {
-	look, err := tracer.Look(firewall.Packet{Proto: a.query.Network, Src: netip.AddrPortFrom(r.First, r.Port).String(),
+	look, err := tracer.Look(firewall.Packet{Proto: a.query.Network, Src: netip.AddrPortFrom(r.Asked, r.Port).String(),
 		Dst: netip.AddrPortFrom(r.To, a.query.Port).String(), IIF: r.Device, Way: "in"})
 	if err != nil {
-		return fmt.Errorf("asking the firewall about %s: %w", r.First, err)
+		return fmt.Errorf("asking the firewall about %s: %w", r.Asked, err)
 	}
 	stopped := func(t *firewall.Trace, what string) bool {
 		switch t.Verdict {

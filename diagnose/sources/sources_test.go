@@ -140,7 +140,7 @@ func TestAsk(t *testing.T) {
 		// What only stops packets can't let any in: what is stopped without it, is.
 		{nft("ip saddr & 0.0.0.255 == 7 drop"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 no"},
 		{nft("ip saddr & 0.0.0.255 == 7 drop\nip saddr 10.0.1.0/25 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.127 some, 10.0.1.128-10.0.1.255 no"},
-		{nft("ip saddr & 0.0.0.255 == 0 drop\nip saddr 10.0.1.0/25 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.127 unknown, 10.0.1.128-10.0.1.255 no"},
+		{nft("ip saddr & 0.0.0.255 == 1 drop\nip saddr 10.0.1.0/25 accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.127 unknown, 10.0.1.128-10.0.1.255 no"},
 		{nft("jhash ip saddr mod 2 == 1 counter reject"), "10.0.1.0/30", "10.0.1.0-10.0.1.3 no"},
 		{nft("ip saddr & 0.0.0.255 == 7 meta mark set 1 drop"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 no, limit"},
 		{nft("limit rate 1/minute accept"), "10.0.1.0/24", "10.0.1.0-10.0.1.255 unknown"},
@@ -179,6 +179,38 @@ func TestRightsAreMissing(t *testing.T) {
 	a, err := Ask(t.Context(), box{limit: []host.Limit{{What: "the rules"}}}, query("10.0.0.0/8"))
 	if err != nil || len(a.Limits) != 1 || len(a.Ranges) != 0 {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// One address stands for all of a range: one that a host can have, if there is one.
+func TestAsked(t *testing.T) {
+	table := "table inet t { chain c { type filter hook input priority 0; policy drop;\n%s\n}; }"
+	for _, c := range []struct{ rule, from, want string }{
+		{"accept", "10.0.0.0/8", "10.0.0.0 lone, 10.0.0.1, 10.0.0.2, 10.0.0.255, 10.0.1.1, 10.0.3.1, 10.0.4.1, 10.0.5.1"},
+		{"ip saddr 10.0.0.1/24 accept", "10.0.0.0/16", "10.0.0.0 lone, 10.0.0.1, 10.0.0.2, 10.0.0.255, 10.0.1.1, 10.0.3.1, 10.0.4.1, 10.0.5.1"},
+		{"accept", "10.0.1.0/32", "10.0.1.0"},
+		{"accept", "10.0.1.64/26", "10.0.1.65"},
+		{"ip saddr 10.0.1.66-10.0.1.70 drop; accept", "10.0.1.64/26", "10.0.1.65, 10.0.1.66, 10.0.1.71"},
+		{"ip saddr != 10.0.1.0 accept", "10.0.1.0/24", "10.0.1.0 lone, 10.0.1.1"},
+		{"tcp sport 53 accept", "10.0.1.0/24", "10.0.1.1"},
+		{"accept", "2001:db8::/64", "2001:db8::1"},
+		{"ip6 saddr 2001:db8::1 drop; accept", "2001:db8::/64", "2001:db8:: lone, 2001:db8::1, 2001:db8::2"},
+	} {
+		a, err := Ask(t.Context(), hostWith(t, fmt.Sprintf(table, strings.ReplaceAll(c.rule, "; ", "\n"))), query(c.from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range a.Ranges {
+			words := r.Asked.String()
+			if r.Lone {
+				words += " lone"
+			}
+			got = append(got, words)
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s from %s: asked %s, want %s", c.rule, c.from, s, c.want)
+		}
 	}
 }
 
@@ -269,10 +301,10 @@ func TestRangesAreExact(t *testing.T) {
 				t.Fatalf("%s begins where %s should\n%s", r.First, next, text)
 			}
 			next = r.Last.Next()
-			for _, ip := range []netip.Addr{r.First, r.Last, between(t, r), between(t, r)} {
+			for _, ip := range []netip.Addr{r.First, r.Last, r.Asked, between(t, r), between(t, r)} {
 				alone := asker{ctx: context.Background(), host: h, query: q, answer: &Answer{}, to: []netip.Addr{q.To[0]}, tracer: tracer(h),
 					ports: []uint16{1, 21, 22, 23, 52, 53, 54, 999, 1000, 1500, 2000, 2001, 40000, 40001, 50000, uint16(rapid.IntRange(1, 65535).Draw(t, "port")), 65535}}
-				one := Range{First: ip, Last: ip}
+				one := Range{First: ip, Last: ip, Asked: ip}
 				if err := alone.ask(&one); err != nil {
 					t.Fatal(err)
 				}
@@ -289,7 +321,7 @@ func TestRangesAreExact(t *testing.T) {
 
 // Where rules look at single bits, what is said holds all the same: of a range that
 // is stopped, unless there are limits, no address gets through; of one that is
-// reached by some, the first does.
+// reached by some, the one that was asked does.
 func TestDoubtsAreSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bits := fmt.Sprintf("ip saddr & 0.0.%d.%d == 0.0.0.%d %s", rapid.IntRange(0, 1).Draw(t, "net"), rapid.SampledFrom([]int{1, 3, 5, 128}).Draw(t, "mask"), rapid.IntRange(0, 1).Draw(t, "is"),
@@ -302,17 +334,17 @@ func TestDoubtsAreSound(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range a.Ranges {
-			for _, ip := range []netip.Addr{r.First, r.Last, between(t, r), between(t, r)} {
+			for _, ip := range []netip.Addr{r.First, r.Last, r.Asked, between(t, r), between(t, r)} {
 				alone := asker{ctx: context.Background(), host: h, query: q, answer: &Answer{}, to: []netip.Addr{q.To[0]}, tracer: tracer(h),
 					ports: []uint16{1, 22, 53, 1000, 1500, 2001, 40000, 40001, uint16(rapid.IntRange(1, 65535).Draw(t, "port")), 65535}}
-				one := Range{First: ip, Last: ip}
+				one := Range{First: ip, Last: ip, Asked: ip}
 				if err := alone.ask(&one); err != nil {
 					t.Fatal(err)
 				}
 				switch {
 				case r.Reaches == No && len(a.Limits) == 0 && one.Reaches != No,
 					r.Reaches == Yes && !r.Some && len(a.Limits) == 0 && one.Reaches != Yes,
-					r.Reaches == Yes && ip == r.First && one.Reaches != Yes:
+					r.Reaches == Yes && ip == r.Asked && one.Reaches != Yes:
 					t.Fatalf("%s: %s, of the range %s-%s was said %s (some: %v)\n%s", ip, one.Reaches, r.First, r.Last, r.Reaches, r.Some, text)
 				}
 			}
