@@ -63,6 +63,9 @@ type Flow struct {
 	// Firewall is what the rules do with the flow's packets; nil: they were not
 	// evaluated.
 	Firewall *Filtered
+	// Unsure is why it can't be told whether the answer to From gets back; empty: it
+	// can.
+	Unsure string
 	// Balanced: the kernel's load balancer takes the flow, and no socket here.
 	Balanced bool
 	// Attempt and BindAttempt are what the probe saw; nil: no probe was sent.

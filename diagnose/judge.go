@@ -171,7 +171,7 @@ func (f *Flow) predicted() Predicted {
 // weigh gives each of the flow's causes its confidence.
 func (r *run) weigh(f *Flow) {
 	contradicted := ""
-	if f.Observed == nil && len(f.causes) == 0 && f.Listener != nil && r.firewallDoubt(f) != "" {
+	if f.Observed == nil && len(f.causes) == 0 && f.Listener != nil && (f.Unsure != "" || r.firewallDoubt(f) != "") {
 		f.unread = true
 	}
 	for i := range f.causes {
@@ -405,6 +405,9 @@ func sameCulprit(a, b *Culprit) bool {
 func (f *Flow) report() FlowReport {
 	fr := FlowReport{Network: f.Network, Destination: f.Path, Interface: f.Route.Device, Observed: f.Observed,
 		Predicted: f.predicted(), Checks: orEmpty(f.results)}
+	if f.From.IsValid() && f.Local {
+		fr.Interface = f.Inbound // the way to its destination ends at lo
+	}
 	if f.Destination.IsValid() {
 		fr.Destination, fr.Port = f.Addr().String(), f.Port()
 	}

@@ -71,14 +71,16 @@ type TargetReport struct {
 
 // FlowReport is one address of the target.
 type FlowReport struct {
-	Network     string        `json:"network"`
-	Source      string        `json:"source"`
-	Destination string        `json:"destination"`
-	Port        uint16        `json:"port"`
-	Interface   string        `json:"interface"`
-	Observed    *Observed     `json:"observed"` // null: not tried
-	Predicted   Predicted     `json:"predicted"`
-	Checks      []CheckResult `json:"checks"`
+	Network     string `json:"network"`
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	Port        uint16 `json:"port"`
+	// Interface is the device that the packet leaves this host by, or for --from
+	// the one that it comes to this host by.
+	Interface string        `json:"interface"`
+	Observed  *Observed     `json:"observed"` // null: not tried
+	Predicted Predicted     `json:"predicted"`
+	Checks    []CheckResult `json:"checks"`
 	// Listener is the socket of this host that gets the connection, if there is one.
 	Listener *ListenerReport `json:"listener,omitempty"`
 }

@@ -60,9 +60,9 @@ administratively prohibited".`,
 			Means: `A route of type blackhole discards without a word: against an attack, as a
 guard around a larger network, or for a blocked address. The kernel answers a
 local program with an error that nobody expects, and forwarded packets with
-silence.`,
+silence. A rule at OUTPUT that sets a mark can lead packets there.`,
 			Shows: `EINVAL, "invalid argument", from connect on this host at once; ETIMEDOUT for
-those behind it. No firewall counter moves.`,
+those behind it, and for TCP if a mark leads there. No firewall counter moves.`,
 			Mend: `Delete the route if it is left over. If a routing daemon or a ban tool put it
 in, it must be taken out there.
 
@@ -178,7 +178,9 @@ script away from the table local.
 			Means: `With net.ipv4.conf.DEVICE.rp_filter=1 the kernel drops a packet if its own
 route back to the sender doesn't lead out of the same device (RFC 3704). The
 higher value of all and DEVICE counts. Hosts with two cards, VPNs or policy
-routing meet it. firewalld has a rule of its own for IPv6.`,
+routing meet it. With src_valid_mark=1 the route back is looked up with the mark
+that a rule has given the packet, without it with none. firewalld has a rule of
+its own for IPv6.`,
 			Shows: `ETIMEDOUT from some sources only; tcpdump sees the SYN come in.
 TcpExt.IPReversePathFilter rises with each packet.`,
 			Mend: `Make the route back symmetric, or relax the filter to loose (2), which only
@@ -194,15 +196,16 @@ asks whether there is any route.
 			Summary: "The request arrives, but the answer is routed elsewhere",
 			Means: `The answer's route is looked up by its own source and destination: an ip rule
 for that source, a mark or a table without the needed route sends it to the
-wrong device, into a blackhole or nowhere. The listener and the firewall are
-fine, and the way in works.`,
+wrong device, into a blackhole or nowhere. The mark is the listener's (SO_MARK),
+that of a rule at OUTPUT, or the packet's: with net.ipv4.tcp_fwmark_accept=1 for
+TCP, with net.ipv4.fwmark_reflect=1 for resets and ICMP errors. As a note: it
+leaves by another device, and what sees one direction only may drop it.`,
 			Shows: `ETIMEDOUT. The server has the connection in SYN-RECV and sends its SYN-ACK
-again and again, or can't send it at all. Asking for the route with the right
-source shows it.`,
+again and again, or can't send it at all.`,
 			Mend: `Add the missing route to the table that the rule chooses, or mend the rule.
 
     ip rule
-    ip route get CLIENT from ADDRESS
+    ip route get CLIENT from ADDRESS mark MARK
     ip route add CLIENT via GATEWAY table TABLE`,
 			See: []string{"rp-filter", "nat-no-return", "route-through-vpn"},
 		},

@@ -22,7 +22,7 @@ func connectChecks() []*diagnose.Check {
 		name, nameAfter, proxyEnv,
 		route, transform, ephemeral, firewallOut,
 		link, vpn, firewallBridge, neighbour,
-		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, firewallIn, firewallLimit, conntrackTable, tracked, ipvs,
+		bpf, bpfAfter, qdisc, rpFilter, neighbourIn, reply, firewallIn, replyAfter, firewallLimit, conntrackTable, tracked, ipvs,
 		socket, bpfListener, unixSocket, unixAfter, resources, accept, md5After, acceptAfter, firewallElsewhere, firewallSaved,
 		remote,
 		backend, peers, protocol,

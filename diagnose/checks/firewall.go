@@ -16,7 +16,7 @@ import (
 
 var firewallCodes = []string{"firewall-drop", "firewall-reject", "firewall-other-table", "firewall-shadowed-allow", "firewall-untracked", "firewall-policy-drop", "firewall-set-drop", "firewall-loopback", "firewall-output-drop",
 	"firewall-output-reject", "firewall-reply-blocked", "firewall-forward-drop", "firewall-ingress-drop", "firewall-raw-drop", "firewall-queue-unread", "firewall-invalid-state", "firewall-bridge", "firewall-zone",
-	"docker-chains-missing", "nat-route-localnet", "ip-forward-off"}
+	"docker-chains-missing", "nat-route-localnet", "ip-forward-off", "no-route", "route-blackhole", "route-prohibit", "route-unreachable", "reply-route"}
 
 // A flow from this host meets the rules before it needs a link or a neighbour,
 // one from elsewhere behind what its device does.
@@ -108,7 +108,7 @@ func takeNewRoute(p *diagnose.Pass, t *firewall.Trace) error {
 // tracerOf asks this host's rules about packets.
 func tracerOf(p *diagnose.Pass, set *rules.Ruleset) *firewall.Tracer {
 	return p.Shared("tracer", func() any {
-		return firewall.NewTracer(set, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "")
+		return firewall.NewTracer(set, firewall.Facts(p.Ctx, p.Host), firewall.Printer(p.Ctx, p.Host), "").Answering(replies(p))
 	}).(*firewall.Tracer)
 }
 
@@ -128,7 +128,7 @@ func lookOf(p *diagnose.Pass, tracer *firewall.Tracer, packet firewall.Packet) (
 // blockedBefore reports whether the flow ends before the rules, but for what leaves
 // its packets as they are: the rules behind that count all the same.
 func blockedBefore(p *diagnose.Pass) bool {
-	passable := []string{"firewall-nd-blocked", "rp-filter"}
+	passable := []string{"firewall-nd-blocked", "rp-filter", "reply-route"}
 	return slices.ContainsFunc(p.Stopped(), func(c diagnose.Cause) bool { return !c.After && !slices.Contains(passable, c.Code) })
 }
 
@@ -210,6 +210,7 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		c.Fixes, m = openings(f, tracer, look.There.Asked, back)
 		_ = reasoned(&c, tracer, look.There, back)
 		p.Stop(c)
+	case stopMarked(p, tracer, back):
 	default:
 		undecided(p, back)
 	}

@@ -41,6 +41,9 @@ func first(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, look *
 		p.Stop(*c)
 		return mended{}
 	}
+	if stopMarked(p, tracer, there) {
+		return mended{}
+	}
 	f.Firewall.Unknown = "several rules stop it: which, depends on what is not known"
 	if reason := there.Reason; reason != "" {
 		p.Stop(diagnose.Cause{Code: "no-route", Outcome: diagnose.Timeout, Culprit: &diagnose.Culprit{Kind: "route", Address: f.Addr().String()},

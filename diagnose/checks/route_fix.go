@@ -2,7 +2,6 @@ package checks
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -13,30 +12,14 @@ import (
 // destination, of a kind: blackhole, unreachable, prohibit. found is the kernel's
 // answer, which doesn't tell the two apart; what isn't in the tables has no fix.
 func removed(p *diagnose.Pass, dst netip.Addr, found host.Route, kind string) []diagnose.Fix {
-	ip := []string{"ip"}
-	if dst.Is6() {
-		ip = append(ip, "-6")
-	}
-	fix := func(what string, words []string, opens string) []diagnose.Fix {
-		with := func(verb string) [][]string { return [][]string{slices.Concat(ip, []string{what, verb}, words)} }
-		return []diagnose.Fix{{Title: "remove the " + kind + " " + what, NeedsRoot: true, Opens: "traffic to " + opens, Commands: with("del"), Undo: with("add"), Risk: "medium"}}
-	}
 	routes, err := p.Host.Routes(p.Ctx)
 	if err != nil {
 		return nil
 	}
 	for _, r := range routes {
-		if r.Type != kind || !r.Destination.IsValid() || r.Destination != found.Destination || found.Table != 0 && r.Table != found.Table || r.Metric != found.Metric && found.Metric != 0 {
-			continue
+		if refuses(r, found, kind) {
+			return []diagnose.Fix{taken(dst, "route", kind+" route", refusalWords(r), "to "+r.Destination.String())}
 		}
-		words := []string{kind, r.Destination.String()}
-		if r.Table != 0 && r.Table != tableMain {
-			words = append(words, "table", strconv.Itoa(r.Table))
-		}
-		if r.Metric != 0 {
-			words = append(words, "metric", strconv.Itoa(r.Metric))
-		}
-		return fix("route", words, r.Destination.String())
 	}
 	rules, err := p.Host.Rules(p.Ctx)
 	if err != nil {
@@ -44,10 +27,28 @@ func removed(p *diagnose.Pass, dst netip.Addr, found host.Route, kind string) []
 	}
 	for _, r := range rules {
 		if words := ruleWordsOf(r, dst); r.Action == kind && words != nil {
-			return fix("rule", append(words, kind), r.Destination.String())
+			return []diagnose.Fix{taken(dst, "rule", kind+" rule", append(words, kind), "to "+r.Destination.String())}
 		}
 	}
 	return nil
+}
+
+// refuses reports whether a route of a kind is the one that the kernel found.
+func refuses(r, found host.Route, kind string) bool {
+	return kind != "" && r.Type == kind && r.Destination.IsValid() && r.Destination == found.Destination && (found.Table == 0 || r.Table == found.Table) &&
+		(r.Metric == found.Metric || found.Metric == 0)
+}
+
+// refusalWords are a route that refuses, as ip-route(8) takes it.
+func refusalWords(r host.Route) []string {
+	words := []string{r.Type, r.Destination.String()}
+	if r.Table != 0 && r.Table != tableMain {
+		words = append(words, "table", strconv.Itoa(r.Table))
+	}
+	if r.Metric != 0 {
+		words = append(words, "metric", strconv.Itoa(r.Metric))
+	}
+	return words
 }
 
 // tableMain is RT_TABLE_MAIN.

@@ -49,7 +49,8 @@ func routeThrough(p *diagnose.Pass, out host.Route) error {
 	if err != nil {
 		return err
 	}
-	if stopWayIn(p, in, back) {
+	if c := wrongSource(p, in, back); c != nil {
+		p.Stop(*c)
 		return nil
 	}
 	f.Through = true

@@ -40,7 +40,9 @@ func (t *Tracer) Set(key, value string) *Tracer {
 		}
 		return ask(k)
 	}
-	return &Tracer{set: t.set, machine: eval.Compile(t.set, facts), facts: facts, printer: t.printer, tool: t.tool}
+	other := *t
+	other.facts = facts
+	return other.of(t.set)
 }
 
 // WithoutStep is the firewall as it would be without a step's rule.
@@ -80,7 +82,7 @@ func (t *Tracer) changed(which *rules.Chain, change func(*rules.Chain)) *Tracer 
 
 // of asks another ruleset with the same facts.
 func (t *Tracer) of(set *rules.Ruleset) *Tracer {
-	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool}
+	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool, reply: t.reply}
 }
 
 // SwitchedOn is the firewall as it would be with a setting on, in dots as in

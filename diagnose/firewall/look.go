@@ -39,6 +39,10 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 		l.BackUnknown = "into which zone of conntrack rules put the flow is not known"
 		return l, nil
 	}
+	if back, why = t.replied(there, back); why != "" {
+		l.BackUnknown = why
+		return l, nil
+	}
 	came := *there.came
 	came.Zone = there.zone
 	if l.Back, err = t.trace(back, &came); err != nil {
@@ -69,6 +73,9 @@ func (t *Tracer) LookFrom(first Packet, ports []uint16) (*Look, error) {
 		}
 		if all == nil {
 			all = l
+		}
+		if l.There.Packet.Mark != all.There.Packet.Mark {
+			all.There.unmarked = true // it depends on the port
 		}
 		if !sameEnd(all.There, l.There) || !sameEnd(all.Back, l.Back) || !sameEnd(all.Then, l.Then) {
 			all.There.Verdict, all.There.ClientSees, all.There.DecidedBy, all.Back, all.Then = unknownWord, unknownWord, nil, nil, nil

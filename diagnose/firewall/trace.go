@@ -34,16 +34,17 @@ type Trace struct {
 	Packet  PacketLeft `json:"packet"`
 	Unknown []Doubt    `json:"unknown"`
 
-	came    *eval.Packet // as it was at first
-	out     string       // the device that it left by
-	anew    bool         // OUTPUT changed it, and it was routed anew
-	off     string       // the setting by which it isn't forwarded
-	state   uint32       // of conntrack, at the end
-	answers bool         // it answers another
-	zone    eval.Zone    // of conntrack, into which it was put
-	zoneOff bool         // that isn't known
-	decided *rules.Rule  // nil for a policy
-	chain   *rules.Chain // that decided
+	came     *eval.Packet // as it was at first
+	out      string       // the device that it left by
+	anew     bool         // OUTPUT changed it, and it was routed anew
+	unmarked bool         // its mark is not known
+	off      string       // the setting by which it isn't forwarded
+	state    uint32       // of conntrack, at the end
+	answers  bool         // it answers another
+	zone     eval.Zone    // of conntrack, into which it was put
+	zoneOff  bool         // that isn't known
+	decided  *rules.Rule  // nil for a policy
+	chain    *rules.Chain // that decided
 }
 
 // Rule says which rule, in which chain.
@@ -113,6 +114,7 @@ type Tracer struct {
 	devices []string // that have an invented number
 	// invents: a device that the host doesn't have gets a number, too.
 	invents bool
+	reply   func(there *Trace) Reply
 }
 
 // holds is for how long an answer is to hold: longer than one tries to connect.
@@ -232,7 +234,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 	}
 	doc.Packet, doc.state, doc.zone, doc.zoneOff = left(r.Packet), r.State, r.Zone, r.ZoneUnknown
 	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
-	doc.anew = r.Rerouted
+	doc.anew, doc.unmarked = r.Rerouted, !r.Packet.MarkKnown()
 	switch r.Verdict {
 	case eval.Accept:
 		doc.Verdict, doc.ClientSees = "accept", "passes"

@@ -33,6 +33,33 @@ const protocolUDP = 17
 // asked here: forwarding, reverse path filter, whether a link is up. Of a
 // multipath route the answer names the first way, the kernel may take another.
 func Lookup(routes []Route, rules []RouteRule, addresses []Address, q RouteQuery) Route {
+	f, ok := newFib(routes, rules, addresses, q)
+	switch {
+	case !ok:
+		return Route{}
+	case f.family == 4:
+		return f.way4()
+	}
+	return f.finish6(f.lookup())
+}
+
+// Decider is the rule of policy routing by which [Lookup] comes to its answer: whose
+// table has the route, or that refuses. False where there is none: no table has a
+// route, the tables don't tell, or nobody has added a rule to those that each host has.
+func Decider(routes []Route, rules []RouteRule, addresses []Address, q RouteQuery) (RouteRule, bool) {
+	f, ok := newFib(routes, rules, addresses, q)
+	if !ok || f.family == 4 && f.merged() {
+		return RouteRule{}, false
+	}
+	found := f.lookup()
+	if found.by == nil {
+		return RouteRule{}, false
+	}
+	return *found.by, true
+}
+
+// newFib prepares a lookup; false for a packet that there can't be.
+func newFib(routes []Route, rules []RouteRule, addresses []Address, q RouteQuery) (fib, bool) {
 	q.Destination, q.Source = q.Destination.Unmap(), q.Source.Unmap()
 	if zone := q.Destination.Zone(); zone != "" {
 		if q.OutDevice == "" && q.InputDevice == "" {
@@ -44,7 +71,7 @@ func Lookup(routes []Route, rules []RouteRule, addresses []Address, q RouteQuery
 		q.Source = netip.Addr{}
 	}
 	if !q.Destination.IsValid() || q.Source.IsValid() && q.Source.Is4() != q.Destination.Is4() {
-		return Route{}
+		return fib{}, false
 	}
 	f := fib{routes: routes, addresses: addresses, q: q, family: 6}
 	if q.Destination.Is4() {
@@ -60,10 +87,7 @@ func Lookup(routes []Route, rules []RouteRule, addresses []Address, q RouteQuery
 		// A kernel without policy routing (CONFIG_IP_MULTIPLE_TABLES).
 		f.rules = []RouteRule{defaultRule(0, tableLocal), defaultRule(32766, tableMain)}
 	}
-	if f.family == 4 {
-		return f.way4()
-	}
-	return f.finish6(f.lookup())
+	return f, true
 }
 
 func defaultRule(priority, table int) RouteRule {
@@ -81,10 +105,11 @@ type fib struct {
 }
 
 // result is what rules and tables say: a route, a refusal with Errno, or that
-// they don't say (unknown).
+// they don't say (unknown); and by which rule, nil for none.
 type result struct {
 	Route
 	unknown bool
+	by      *RouteRule
 }
 
 // lookup goes through the rules.
@@ -122,10 +147,10 @@ func (f fib) lookup() result {
 			if r.Errno == "" && rule.SuppressGroup >= 0 {
 				return result{unknown: true} // the group of a device is not recorded
 			}
-			return result{Route: r}
+			return result{Route: r, by: &f.rules[i]}
 		default:
 			return result{Route: Route{Errno: ruleErrno(rule.Action), Type: rule.Action, Destination: f.covers(rule)},
-				unknown: ruleErrno(rule.Action) == ""}
+				unknown: ruleErrno(rule.Action) == "", by: &f.rules[i]}
 		}
 	}
 	return result{Route: Route{Errno: "ENETUNREACH"}}

@@ -241,3 +241,31 @@ func TestLookupRandom(t *testing.T) {
 		}
 	}
 }
+
+func TestDecider(t *testing.T) {
+	marked := rule(4, 90, 100, func(r *RouteRule) { r.Mark, r.Mask = 7, 0xff })
+	refuses := rule(4, 80, 0, func(r *RouteRule) { r.Action, r.Source = "prohibit", prefix("10.0.0.1/32") })
+	jumps := rule(4, 70, 0, func(r *RouteRule) { r.Action, r.Goto, r.Mark, r.Mask = "goto", 32766, 8, 0xff })
+	for _, c := range []struct {
+		name string
+		q    RouteQuery
+		add  []RouteRule
+		want int // the priority, -1 for none
+	}{
+		{"no rule of its own", RouteQuery{Destination: addr("10.9.0.1")}, nil, -1},
+		{"table main", RouteQuery{Destination: addr("10.0.0.7")}, []RouteRule{marked}, 32766},
+		{"by mark", RouteQuery{Destination: addr("10.9.0.1"), Mark: 7}, []RouteRule{marked}, 90},
+		{"by mark, but its table has nothing", RouteQuery{Destination: addr("10.0.0.7"), Mark: 7}, []RouteRule{marked}, 32766},
+		{"it refuses", RouteQuery{Destination: addr("10.9.0.1"), Source: addr("10.0.0.1"), Mark: 7}, []RouteRule{marked, refuses}, 80},
+		{"a jump decides nothing", RouteQuery{Destination: addr("10.0.0.7"), Mark: 8}, []RouteRule{marked, jumps}, 32766},
+		{"no route at all", RouteQuery{Destination: addr("3000::1")}, nil, -1},
+		{"a rule that can't be told", RouteQuery{Destination: addr("10.9.0.1")}, []RouteRule{rule(4, 5, 100, func(r *RouteRule) { r.Opaque = true })}, -1},
+		{"no packet", RouteQuery{}, []RouteRule{marked}, -1},
+	} {
+		routes, rules, addresses := small()
+		got, ok := Decider(routes, append(rules, c.add...), addresses, c.q)
+		if ok != (c.want >= 0) || ok && got.Priority != c.want {
+			t.Errorf("%s: %t %+v, want %d", c.name, ok, got, c.want)
+		}
+	}
+}

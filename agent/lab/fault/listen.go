@@ -20,7 +20,7 @@ type options struct {
 	transparent                            bool
 	device, md5, md5Peer                   string
 	dropAll, passAll                       bool
-	deferAccept, receiveBuffer             int
+	deferAccept, receiveBuffer, mark       int
 }
 
 func (o *options) flags(fs *flag.FlagSet) {
@@ -31,6 +31,7 @@ func (o *options) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.reuseaddr, "reuseaddr", false, "SO_REUSEADDR")
 	fs.BoolVar(&o.transparent, "transparent", false, "IP_TRANSPARENT")
 	fs.StringVar(&o.device, "device", "", "SO_BINDTODEVICE")
+	fs.IntVar(&o.mark, "mark", 0, "SO_MARK")
 	fs.StringVar(&o.md5, "md5", "", "TCP_MD5SIG key")
 	fs.StringVar(&o.md5Peer, "md5-peer", "0.0.0.0/0", "whom the key is for")
 	fs.BoolVar(&o.dropAll, "drop-all", false, "attach a classic filter that drops everything")
@@ -62,6 +63,7 @@ func (o *options) open(at endpoint) (int, error) {
 		{o.freebind, "IP_FREEBIND", level, free, 1},
 		{o.transparent, "IP_TRANSPARENT", unix.IPPROTO_IP, unix.IP_TRANSPARENT, 1},
 		{o.deferAccept > 0, "TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, o.deferAccept},
+		{o.mark != 0, "SO_MARK", unix.SOL_SOCKET, unix.SO_MARK, o.mark},
 		{o.receiveBuffer > 0, "SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, o.receiveBuffer},
 	}
 	for _, s := range set {

@@ -1,0 +1,197 @@
+package checks
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/firewall"
+	"github.com/portwhy/portwhy/platform/host"
+)
+
+// sourceRefused asks the kernel whether it takes the source of a packet from outside
+// where it comes in, with the mark that rules at PREROUTING give it. told: it doesn't,
+// or that can't be told. back is the way of the answer without a mark.
+func sourceRefused(p *diagnose.Pass, back host.Route) (told bool, err error) {
+	f := p.Flow
+	m, err := arrivalMark(p)
+	if err != nil {
+		return false, err
+	}
+	if m.unknown != "" {
+		f.Unsure = m.unknown
+		p.Unknown(host.Limit{What: "whether the kernel takes a packet from " + f.From.String() + " by " + f.Inbound, Why: m.unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
+		return true, nil
+	}
+	q := host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound}
+	plain, err := p.Host.RouteTo(p.Ctx, q)
+	if err != nil || m.mark == 0 {
+		return stopSource(p, wrongSource(p, plain, back)), err
+	}
+	q.Mark = m.mark
+	in, err := p.Host.RouteTo(p.Ctx, q)
+	if err != nil {
+		return false, err
+	}
+	c := wrongSource(p, in, back)
+	if c == nil {
+		return false, nil
+	}
+	if err := m.explain(p, c, plain.Errno == ""); err != nil {
+		return false, err
+	}
+	return stopSource(p, c), nil
+}
+
+func stopSource(p *diagnose.Pass, c *diagnose.Cause) bool {
+	if c != nil {
+		p.Stop(*c)
+	}
+	return c != nil
+}
+
+// incoming is a packet from outside behind the rules of PREROUTING.
+type incoming struct {
+	mark    uint32
+	unknown string // why the mark can't be told, where that matters
+	tracer  *firewall.Tracer
+	asked   firewall.Packet
+}
+
+// arrivalMark is the mark of the flow's first packet where it is routed, as far as
+// policy rules ask for marks. IPv6 has no filter for the reverse path but in rules.
+func arrivalMark(p *diagnose.Pass) (m incoming, err error) {
+	f := p.Flow
+	if !f.Addr().Is4() {
+		return m, nil
+	}
+	if asked, err := asksForMarks(p, f.From); err != nil || !asked {
+		return m, err
+	}
+	fw, err := p.Host.Firewall(p.Ctx)
+	switch {
+	case err != nil || len(fw.Limits) > 0:
+		m.unknown = "rules that can't be read may mark it"
+	case len(fw.Rules.Tables) == 0:
+		return m, nil
+	default:
+		packet, ok := packetOf(p)
+		if !ok {
+			return m, nil
+		}
+		m.tracer = tracerOf(p, fw.Rules)
+		if err := m.look(packet, p); err != nil {
+			return m, err
+		}
+	}
+	if m.unknown == "" {
+		return m, nil
+	}
+	// It matters only where the way back is looked up with it, and must be there.
+	looks, err := sourceSetting(p, "src_valid_mark")
+	if err != nil || looks == nil {
+		m.unknown = ""
+		return m, err
+	}
+	filters, err := sourceSetting(p, "rp_filter")
+	if err != nil || filters == nil {
+		m.unknown = ""
+		return m, err
+	}
+	m.unknown = fmt.Sprintf("the way back is looked up with the packet's mark (%s = 1), policy rules ask for that, and %s", looks.Key, m.unknown)
+	return m, nil
+}
+
+// look finds the mark of a packet from whatever port the far end may use.
+func (m *incoming) look(packet firewall.Packet, p *diagnose.Pass) error {
+	for i, port := range clientPorts(p) {
+		packet.Src = netip.AddrPortFrom(p.Flow.From.WithZone("").Unmap(), port).String()
+		mark, routed, known, err := m.tracer.Arrival(packet)
+		switch {
+		case err != nil:
+			return err
+		case !known || i > 0 && routed && mark != m.mark:
+			m.unknown = "which it is can't be told"
+			return nil
+		}
+		m.mark, m.asked = mark, packet
+	}
+	return nil
+}
+
+// sourceSetting is a setting of the way in that is on, for all devices or for the
+// packet's (IN_DEV_ORCONF, IN_DEV_MAXCONF); nil if it is off.
+func sourceSetting(p *diagnose.Pass, name string) (*host.Sysctl, error) {
+	for _, where := range []string{p.Flow.Inbound, "all"} {
+		s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+where+"."+name)
+		switch {
+		case errors.Is(err, host.ErrUnsupported):
+		case err != nil:
+			return nil, err
+		case strings.TrimSpace(s.Value) != "0":
+			return &s, nil
+		}
+	}
+	return nil, nil
+}
+
+// explain says in a cause what the mark has to do with it: taken without says that
+// the kernel takes the packet's source without a mark.
+func (m incoming) explain(p *diagnose.Pass, c *diagnose.Cause, takenWithout bool) error {
+	f := p.Flow
+	q := host.RouteQuery{Destination: f.From, Source: f.Addr(), Mark: m.mark}
+	back, err := p.Host.RouteTo(p.Ctx, q)
+	if err != nil {
+		return err
+	}
+	looks, err := sourceSetting(p, "src_valid_mark")
+	if err != nil {
+		return err
+	}
+	evidence := append([]diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("%s from %s mark %#x", f.From, f.Addr(), m.mark), Value: routeText(back)}}, m.markedBy()...)
+	switch {
+	case looks == nil && back.Device == f.Inbound && !lost(back):
+		// The mark is what leads back there, and is not looked at.
+		key := "net.ipv4.conf." + f.Inbound + ".src_valid_mark"
+		c.Evidence = append(c.Evidence, evidence...)
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; with its mark %#x it would be by %s, but that isn't looked at (%s = 0).", m.mark, f.Inbound, key)
+		c.Fixes = append([]diagnose.Fix{{Title: "look for the way back with the packet's mark", NeedsRoot: true, Risk: "low", Opens: "packets with a mark whose way back is by " + f.Inbound, PredictedOutcome: diagnose.Connected,
+			Commands: [][]string{{"sysctl", "-w", key + "=1"}}, Undo: [][]string{{"sysctl", "-w", key + "=0"}}}}, c.Fixes...)
+		return nil
+	case looks == nil || !takenWithout:
+		return nil
+	}
+	c.Evidence = append(c.Evidence, append(evidence, sysctlEvidence(*looks))...)
+	t, err := readTables(p)
+	if err != nil {
+		return err
+	}
+	way, rule := routeText(back), t.decider(q, back)
+	if rule != nil {
+		text := policyText(*rule)
+		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "RTM_GETRULE", What: "policy rule", Value: text})
+		way = fmt.Sprintf("%s, by the policy rule %q", way, text)
+		if lost(back) {
+			c.Culprit = &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: text}
+		}
+	}
+	c.Title = fmt.Sprintf("A packet from %s that comes in by %s is dropped by reverse path filtering: a rule gives it the mark %#x, the way back is looked up with that (%s = 1), and it is %s.", f.From, f.Inbound, m.mark, looks.Key, way)
+	if lost(back) {
+		c.Fixes = t.wayOpened(q, back, rule, f.Inbound)
+		for i := range c.Fixes {
+			c.Fixes[i].PredictedOutcome = diagnose.Connected
+		}
+	}
+	return nil
+}
+
+// markedBy is the rule that gave the packet its mark.
+func (m incoming) markedBy() []diagnose.Evidence {
+	t, err := m.tracer.Loose().Trace(m.asked)
+	if err != nil {
+		return nil
+	}
+	return markedBy(m.tracer.Loose(), t)
+}

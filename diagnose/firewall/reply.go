@@ -1,0 +1,105 @@
+package firewall
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/portwhy/portwhy/rules/eval"
+)
+
+// Reply is how a host sends the answer to a packet: with which mark, and by which
+// device as it is routed first. Empty Out: by the device that the packet came by.
+// Unknown is why the mark can't be told, where something depends on it.
+type Reply struct {
+	Mark    uint32
+	Out     string
+	Unknown string
+}
+
+// Answering is the same firewall on a host that answers what comes in as told;
+// without it an answer has no mark.
+func (t *Tracer) Answering(reply func(there *Trace) Reply) *Tracer {
+	other := *t
+	other.reply = reply
+	return &other
+}
+
+// replied puts what the host does into the answer to a packet; why is what can't be
+// told.
+func (t *Tracer) replied(there *Trace, back Packet) (Packet, string) {
+	way := eval.Way(there.Packet.Way)
+	if t.reply == nil || way != eval.In && way != eval.Through {
+		return back, ""
+	}
+	r := t.reply(there)
+	if r.Unknown != "" {
+		return back, r.Unknown
+	}
+	if r.Mark != 0 {
+		back.Mark = Number(fmt.Sprint(r.Mark))
+	}
+	if way == eval.In && r.Out != "" {
+		back.OIF = r.Out
+	}
+	return back, ""
+}
+
+// Mark is the packet's mark as rules leave it, and whether it is known.
+func (t *Trace) Mark() (mark uint32, known bool) { return t.Packet.Mark, !t.unmarked }
+
+// Lost reports whether this host loses a packet of its own because rules at OUTPUT
+// have changed what routing looks at, and there is no way for what it is then.
+func (t *Trace) Lost() bool { return t.anew && t.DecidedBy == nil && t.Reason != "" }
+
+// LeavesBy is the device by which the packet leaves in the end, empty if that isn't
+// known.
+func (t *Trace) LeavesBy() string { return t.out }
+
+// Arrival is the mark that a packet from outside has when it is routed, behind the
+// rules of PREROUTING. Routed: it gets so far; known: its mark is.
+func (t *Tracer) Arrival(asked Packet) (mark uint32, routed, known bool, err error) {
+	var marks []uint32
+	watched := *t
+	ask := t.facts.Route
+	watched.facts.Route = func(q eval.Query) (eval.Route, bool) {
+		if q.In != "" && !slices.Contains(marks, q.Mark) {
+			marks = append(marks, q.Mark)
+		}
+		if ask == nil {
+			return eval.Route{}, false
+		}
+		return ask(q)
+	}
+	trace, err := watched.of(t.set).Trace(asked)
+	switch {
+	case err != nil:
+		return 0, false, false, err
+	case len(marks) == 1 && trace.Verdict != unknownWord && !trace.unmarked:
+		return marks[0], true, true, nil
+	case len(marks) == 0 && (trace.Verdict == "drop" || trace.Verdict == "reject"):
+		return 0, false, true, nil
+	}
+	return 0, true, false, nil
+}
+
+// Marker is the step whose rule gave a packet the mark that it leaves with; nil if
+// none did: without the rule the mark is another.
+func (t *Tracer) Marker(of *Trace) *Step {
+	var first *eval.Packet
+	if of.came != nil {
+		first = of.came.First
+	}
+	for _, effect := range []string{"set", "accept"} {
+		for i := len(of.Steps) - 1; i >= 0; i-- {
+			s := &of.Steps[i]
+			if s.Effect != effect || s.at.rule == nil {
+				continue
+			}
+			without, err := t.WithoutStep(s).trace(of.Asked, first)
+			if err == nil && (without.Packet.Mark != of.Packet.Mark || of.unmarked != without.unmarked) {
+				return s
+			}
+		}
+	}
+	return nil
+}

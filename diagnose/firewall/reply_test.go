@@ -1,0 +1,130 @@
+package firewall
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/portwhy/portwhy/rules/eval"
+)
+
+// A host that answers with the mark of what it answers, by another device.
+func TestAnswering(t *testing.T) {
+	var asked []uint32
+	carries := func(there *Trace) Reply {
+		mark, known := there.Mark()
+		asked = append(asked, mark)
+		if !known {
+			return Reply{Unknown: "no mark"}
+		}
+		return Reply{Mark: mark, Out: "eth1"}
+	}
+	const pre = "table ip f { chain pre { type filter hook prerouting priority -150; "
+	const out = "; }; chain out { type filter hook output priority 0; "
+	for _, c := range []struct {
+		name, ruleset string
+		plain, told   string // the answer's verdict
+	}{
+		{"the mark is dropped", pre + "meta mark set 7" + out + "meta mark 7 drop; }; }", "accept", "drop"},
+		{"another mark is dropped", pre + "meta mark set 7" + out + "meta mark 8 drop; }; }", "accept", "accept"},
+		{"the mark of INPUT counts", "table ip f { chain in { type filter hook input priority 0; meta mark set 9" + out + "meta mark 9 drop; }; }", "accept", "drop"},
+		{"the device that it leaves by", pre + "accept" + out + "oifname \"eth1\" drop; }; }", "accept", "drop"},
+		{"and not the one that it came by", pre + "accept" + out + "oifname \"eth0\" drop; }; }", "drop", "accept"},
+		{"a mark left to chance", pre + "meta mark set numgen random mod 2" + out + "drop; }; }", "drop", "no mark"},
+	} {
+		for told, want := range map[bool]string{false: c.plain, true: c.told} {
+			tracer := asking(t, c.ruleset)
+			if told {
+				// What is changed of it answers the same.
+				tracer = tracer.Answering(carries).Loose().Set("net/ipv4/ip_forward", "0")
+			}
+			look, err := tracer.LookFrom(incoming, []uint16{40000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := look.BackUnknown
+			if look.Back != nil {
+				got = look.Back.Verdict
+			}
+			if got != want {
+				t.Errorf("%s, told %t: %s, want %s", c.name, told, got, want)
+			}
+		}
+	}
+	if len(asked) == 0 {
+		t.Error("the host was not asked")
+	}
+}
+
+// A mark that depends on the client's port is not known of a client of any port.
+func TestMarkByPort(t *testing.T) {
+	look, err := asking(t, "table ip f { chain pre { type filter hook prerouting priority -150; tcp sport 40000 meta mark set 7; }; }").LookFrom(incoming, []uint16{40000, 40001})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, known := look.There.Mark(); known || look.There.Verdict != "accept" {
+		t.Errorf("known %t, %s", known, look.There.Verdict)
+	}
+}
+
+func TestArrival(t *testing.T) {
+	for _, c := range []struct {
+		name, chain   string
+		mark          uint32
+		routed, known bool
+	}{
+		{"none", "accept", 0, true, true},
+		{"a mark", "meta mark set 7", 7, true, true},
+		{"not that of a later rule for others", "meta mark set 7; tcp dport 81 meta mark set 8", 7, true, true},
+		{"by chance", "meta mark set numgen random mod 2", 0, true, false},
+		{"perhaps", "limit rate 1/second meta mark set 7", 0, true, false},
+		{"dropped", "meta mark set 7; drop", 0, false, true},
+	} {
+		tracer := asking(t, "table ip f { chain pre { type filter hook prerouting priority -150; "+c.chain+"; }; chain in { type filter hook input priority 0; tcp dport 80 meta mark set 9; }; }")
+		tracer.facts.Route = func(q eval.Query) (eval.Route, bool) { return eval.Route{Type: eval.Local, Out: "lo"}, true }
+		mark, routed, known, err := tracer.Arrival(incoming)
+		if err != nil || routed != c.routed || known != c.known || known && mark != c.mark {
+			t.Errorf("%s: mark %d, routed %t, known %t (%v)", c.name, mark, routed, known, err)
+		}
+	}
+}
+
+func TestMarker(t *testing.T) {
+	for chain, want := range map[string]string{
+		"accept":                           "",
+		"meta mark set 7":                  "meta mark set 0x00000007",
+		"meta mark set 7; meta mark set 8": "meta mark set 0x00000008",
+		"meta mark set 7; ct mark set 9":   "meta mark set 0x00000007",
+		"meta mark set 7 accept":           "meta mark set 0x00000007 accept",
+		"meta mark set 7; ip dscp set 1":   "meta mark set 0x00000007",
+	} {
+		tracer := asking(t, "table ip f { chain out { type route hook output priority -150; "+chain+"; }; }")
+		trace, err := tracer.Trace(Packet{Proto: "tcp", Src: "10.0.0.1:40000", Dst: "10.0.0.9:80", OIF: "eth0", Way: "out"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if s := tracer.Marker(trace); s != nil {
+			got = s.Text
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", chain, got, want)
+		}
+	}
+}
+
+// A mark that leads nowhere loses the packet, by no rule's verdict.
+func TestLost(t *testing.T) {
+	tracer := asking(t, "table ip f { chain out { type route hook output priority -150; tcp dport 80 meta mark set 7; }; }")
+	tracer.facts.Route = func(q eval.Query) (eval.Route, bool) {
+		if q.Mark == 7 {
+			return eval.Route{Type: eval.Blackhole}, true
+		}
+		return eval.Route{Type: eval.Unicast, Out: "eth0"}, true
+	}
+	for port, lost := range map[uint16]bool{80: true, 81: false} {
+		trace, err := tracer.of(tracer.set).Trace(Packet{Proto: "tcp", Src: "10.0.0.1:40000", Dst: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), port).String(), OIF: "eth0", Way: "out"})
+		if err != nil || trace.Lost() != lost {
+			t.Errorf("%d: lost %t (%v)", port, trace.Lost(), err)
+		}
+	}
+}
