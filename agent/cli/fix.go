@@ -25,7 +25,6 @@ type fixFlags struct {
 	apply   string
 	yes     bool
 	confirm time.Duration
-	journal string
 }
 
 // FixesSchema names the JSON form of [Fixes].
@@ -66,17 +65,17 @@ What was done is in the journal, ` + defaultJournal + ` (portwhy fix log);
 	cmd.Flags().StringVar(&f.apply, "apply", "", "apply the fix of this `NUMBER`")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "don't ask before applying")
 	cmd.Flags().DurationVar(&f.confirm, "confirm-within", 0, "take the fix back unless it is confirmed within this time")
-	cmd.PersistentFlags().StringVar(&f.journal, "journal", defaultJournal, "the `DIRECTORY` of the journal")
+	cmd.PersistentFlags().StringVar(&s.fixes, "journal", defaultJournal, "the `DIRECTORY` of the journal")
 	outputs(cmd, "text", "json", "yaml")
-	cmd.AddCommand(newFixStep(s, &f, "undo ID", "Take back a fix", s.fixUndo), newFixStep(s, &f, "confirm ID", "Keep a fix that waits to be confirmed", s.fixConfirm),
-		newFixLog(s, &f), newFixGuard(s, &f), newFixRemoveRule(s))
+	cmd.AddCommand(newFixStep(s, "undo ID", "Take back a fix", s.fixUndo), newFixStep(s, "confirm ID", "Keep a fix that waits to be confirmed", s.fixConfirm),
+		newFixLog(s), newFixGuard(s), newFixRemoveRule(s))
 	return cmd
 }
 
-func newFixStep(s *session, f *fixFlags, use, short string, run func(context.Context, *fix.Journal, string) error) *cobra.Command {
+func newFixStep(s *session, use, short string, run func(context.Context, *fix.Journal, string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: arguments(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j, unlock, err := s.journal(cmd.Context(), f.journal)
+			j, unlock, err := s.journal(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -88,11 +87,11 @@ func newFixStep(s *session, f *fixFlags, use, short string, run func(context.Con
 }
 
 // journal opens the journal and keeps others from changing the host.
-func (s *session) journal(ctx context.Context, dir string) (*fix.Journal, func(), error) {
+func (s *session) journal(ctx context.Context) (*fix.Journal, func(), error) {
 	if s.netns != "" || s.snapshot != "" {
 		return nil, nil, usage("a fix is for this host as it is: without --netns and --snapshot")
 	}
-	j, err := fix.OpenJournal(dir)
+	j, err := fix.OpenJournal(s.fixes)
 	if err != nil {
 		return nil, nil, undetermined("%w", err)
 	}
@@ -145,12 +144,12 @@ func (s *session) showFixes(r *diagnose.Report) error {
 }
 
 func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Options, f fixFlags) error {
-	j, unlock, err := s.journal(ctx, f.journal)
+	j, unlock, err := s.journal(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	hands := s.hands(f.journal)
+	hands := s.hands()
 	if recovered, err := j.Recover(ctx, hands); err != nil {
 		return undetermined("rolling back what was left behind: %w", err)
 	} else if len(recovered) > 0 {
@@ -205,10 +204,7 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 		s.status = int(diagnose.Broken)
 		return &failure{int(diagnose.Broken), fmt.Errorf("fix %s: %w", id, err)}
 	}
-	named := id
-	if f.journal != defaultJournal {
-		named += " --journal " + render.Command([]string{f.journal})
-	}
+	named := s.named(id)
 	what := "it works"
 	if !good {
 		// The fix was for one of several blockers.
@@ -219,6 +215,24 @@ func (s *session) applyFix(ctx context.Context, t diagnose.Target, o diagnose.Op
 		return s.print(fmt.Appendf(nil, "Applied as %s: %s. It is rolled back in %v unless you say: portwhy fix confirm %s\n", id, what, f.confirm, named))
 	}
 	return s.print(fmt.Appendf(nil, "Applied as %s: %s. To take it back: portwhy fix undo %s\n", id, what, named))
+}
+
+// named is what fix undo and fix confirm take to find a fix.
+func (s *session) named(id string) string {
+	if s.fixes == defaultJournal {
+		return id
+	}
+	return id + " --journal " + render.Command([]string{s.fixes})
+}
+
+// tellLeft says on stderr, once, that a fix was left half done: what is looked at
+// then is neither the old state of the host nor the new one.
+func (s *session) tellLeft() {
+	s.toldLeft.Do(func() {
+		if e := fix.Left(s.fixes); e != nil {
+			fmt.Fprintf(s.Stderr, "portwhy: a fix of %s UTC was left half done: portwhy fix undo %s takes it back\n", e.At.UTC().Format("2006-01-02 15:04"), render.Escape(s.named(e.ID)))
+		}
+	})
 }
 
 // choose finds the fix of a number.
@@ -283,7 +297,7 @@ func (s *session) fixUndo(ctx context.Context, j *fix.Journal, id string) error 
 	if err != nil {
 		return usage("%w", err)
 	}
-	if err := j.Undo(ctx, e, s.hands(j.Dir())); err != nil {
+	if err := j.Undo(ctx, e, s.hands()); err != nil {
 		return undetermined("fix %s: %w", id, err)
 	}
 	return s.print(fmt.Appendf(nil, "Fix %s is undone.\n", id))
@@ -300,13 +314,13 @@ func (s *session) fixConfirm(_ context.Context, j *fix.Journal, id string) error
 	return s.print(fmt.Appendf(nil, "Fix %s stays.\n", id))
 }
 
-func newFixGuard(s *session, f *fixFlags) *cobra.Command {
+func newFixGuard(s *session) *cobra.Command {
 	cmd := &cobra.Command{Use: "guard ID", Hidden: true, Args: arguments(1, 1), RunE: func(cmd *cobra.Command, args []string) error {
-		j, err := fix.OpenJournal(f.journal)
+		j, err := fix.OpenJournal(s.fixes)
 		if err != nil {
 			return undetermined("%w", err)
 		}
-		if err := j.Guard(cmd.Context(), args[0], s.hands(f.journal)); err != nil {
+		if err := j.Guard(cmd.Context(), args[0], s.hands()); err != nil {
 			return undetermined("%w", err)
 		}
 		return nil
@@ -315,12 +329,12 @@ func newFixGuard(s *session, f *fixFlags) *cobra.Command {
 	return cmd
 }
 
-func newFixLog(s *session, f *fixFlags) *cobra.Command {
+func newFixLog(s *session) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "List what was done by fix", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		if _, err := os.Stat(f.journal); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(s.fixes); errors.Is(err, os.ErrNotExist) {
 			return s.print([]byte("Nothing was done.\n"))
 		}
-		j, err := fix.OpenJournal(f.journal)
+		j, err := fix.OpenJournal(s.fixes)
 		if err != nil {
 			return undetermined("%w", err)
 		}
@@ -328,6 +342,7 @@ func newFixLog(s *session, f *fixFlags) *cobra.Command {
 		if err != nil {
 			return undetermined("%w", err)
 		}
+		s.tellLeft()
 		if s.output != "text" {
 			doc := Fixes{Schema: FixesSchema, Fixes: []fix.Entry{}}
 			for _, e := range list {

@@ -17,8 +17,8 @@ import (
 )
 
 // hands are what fixes change this host with.
-func (s *session) hands(journal string) fix.Hands {
-	return fix.Hands{Run: fix.Run, Meant: s.meant, Guard: func(id string) error { return startGuard(journal, id) },
+func (s *session) hands() fix.Hands {
+	return fix.Hands{Run: fix.Run, Meant: s.meant, Guard: func(id string) error { return startGuard(s.fixes, id) },
 		Print: func(ctx context.Context, commands [][]string) (string, error) {
 			h, err := s.live()
 			if err != nil {

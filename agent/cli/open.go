@@ -34,6 +34,9 @@ func (s *session) live() (host.Host, error) {
 	case err != nil:
 		return nil, undetermined("%w", err)
 	}
+	if s.netns == "" {
+		s.tellLeft()
+	}
 	s.log.Debug().Bool("recording", false).Msg("looking at this host")
 	return h, nil
 }

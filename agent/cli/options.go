@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -58,6 +59,9 @@ type session struct {
 	options
 	log    zerolog.Logger
 	status int
+	// fixes is the directory of the journal.
+	fixes    string
+	toldLeft sync.Once
 }
 
 func (s *session) addOptions(root *cobra.Command) {

@@ -194,11 +194,14 @@ func (j *Journal) end(e *Entry, s State, what string) error {
 	return j.Save(e)
 }
 
-// Undo takes back a fix that was Done, or goes on where one was killed that did.
+// Undo takes back a fix that was Done, or goes on where one was killed that did or
+// that applied it.
 // If others have changed the host since, it is not as before the fix afterwards,
 // and that is no error. If this process is killed, the guard goes on.
 func (j *Journal) Undo(ctx context.Context, e *Entry, hands Hands) error {
 	switch e.State {
+	case Applying:
+		return j.RollBack(ctx, e, hands)
 	case Undoing:
 		return j.takeBack(ctx, e, hands)
 	case Done, Unconfirmed, Stuck:
@@ -236,7 +239,7 @@ func (j *Journal) Recover(ctx context.Context, hands Hands) (recovered []*Entry,
 	}
 	var errs []error
 	for _, e := range list {
-		if e.Open() && (e.State != Unconfirmed || time.Now().After(e.Deadline)) {
+		if e.late() {
 			errs = append(errs, j.RollBack(ctx, e, hands))
 			recovered = append(recovered, e)
 		}

@@ -190,6 +190,84 @@ func TestUndoGoesOn(t *testing.T) {
 }
 
 // What doesn't show in the fingerprint is undone in any case.
+// What was left half done is told, and undo takes it back, whatever was killed.
+func TestLeft(t *testing.T) {
+	if e := Left(filepath.Join(t.TempDir(), "none")); e != nil {
+		t.Errorf("without a journal: %+v", e)
+	}
+	past, future := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		state    State
+		deadline time.Time
+		want     bool
+	}{{Applying, future, true}, {Undoing, past, true}, {Unconfirmed, past, true}, {Unconfirmed, future, false}, {Done, past, false}, {Undone, past, false}, {Stuck, past, false}} {
+		j := journal(t)
+		e := entry("20261130-101112")
+		e.State, e.Deadline, e.Prints = c.state, c.deadline, []string{"x"}
+		if c.state == Undoing {
+			e.Back = e.Undo[1:]
+		}
+		newer := entry("20261130-101113")
+		newer.State = Done
+		for _, e := range []*Entry{e, newer} {
+			if err := j.Save(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		unlock, err := j.Lock(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := Left(j.dir); e != nil {
+			t.Errorf("%s: somebody is at work on it, and it was told: %+v", c.state, e)
+		}
+		unlock()
+		left := Left(j.dir)
+		if (left != nil) != c.want || left != nil && left.ID != e.ID {
+			t.Errorf("%s until %s: %+v", c.state, c.deadline, left)
+		}
+		if left == nil {
+			continue
+		}
+		m := machine{lines: []string{"x", "a"}}
+		if err := j.Undo(context.Background(), left, m.hands()); err != nil || strings.Join(m.lines, ",") != "x" {
+			t.Errorf("%s: undone: %v, %v", c.state, m.lines, err)
+		}
+		if e := Left(j.dir); e != nil {
+			t.Errorf("%s: it was undone and is told: %+v", c.state, e)
+		}
+	}
+}
+
+func TestLeftIsBounded(t *testing.T) {
+	j := journal(t)
+	e := entry("20261130-101112")
+	e.State = Applying
+	if err := j.Save(e); err != nil {
+		t.Fatal(err)
+	}
+	for i := range lookedAt {
+		if Left(j.dir) == nil {
+			t.Errorf("not told after %d fixes", i)
+		}
+		if err := os.WriteFile(filepath.Join(j.dir, fmt.Sprintf("20261130-11111%d.json", i)), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Left(j.dir) != nil {
+		t.Error("more is read than was meant")
+	}
+	if err := os.Chmod(j.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(j.dir, "20261130-111110.json")); err != nil {
+		t.Fatal(err)
+	}
+	if Left(j.dir) != nil {
+		t.Error("a journal that others may write to is believed")
+	}
+}
+
 func TestUndoFrom(t *testing.T) {
 	e := &Entry{Commands: [][]string{{"iptables", "a"}, {"sysctl", "b"}, {"nft", "add", "rule"}}, Undo: [][]string{{"undo c"}, {"undo b"}, {"undo a"}}}
 	for _, c := range []struct {

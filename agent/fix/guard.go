@@ -21,7 +21,7 @@ func (j *Journal) Guard(ctx context.Context, id string, hands Hands) error {
 			return nil
 		}
 		// Who applies a fix or takes it back holds the lock: if it is free, that one died.
-		if e.State != Unconfirmed || time.Now().After(e.Deadline) {
+		if e.late() {
 			if done, err := j.late(ctx, id, hands); done {
 				return err
 			}
@@ -54,7 +54,7 @@ func (j *Journal) late(ctx context.Context, id string, hands Hands) (done bool, 
 	switch {
 	case !e.Open():
 		return true, nil
-	case e.State == Unconfirmed && time.Now().Before(e.Deadline):
+	case !e.late():
 		return false, nil
 	}
 	return true, j.RollBack(ctx, e, hands)

@@ -81,9 +81,6 @@ type Journal struct {
 	held *os.File // the lock, while it is held
 }
 
-// Dir is where the journal is.
-func (j *Journal) Dir() string { return j.dir }
-
 // OpenJournal makes the directory if it isn't there. One that is another's, that
 // others may write to, or that is a link, is refused: its entries are commands.
 func OpenJournal(dir string) (*Journal, error) {
@@ -94,11 +91,14 @@ func OpenJournal(dir string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	if !st.IsDir() || st.Mode().Perm()&0o022 != 0 || !ours(st) {
+	if !own(st) {
 		return nil, fmt.Errorf("open the journal: %s is not a directory of its owner alone", dir)
 	}
 	return &Journal{dir: dir}, nil
 }
+
+// own reports whether a directory is of its owner alone, who runs this.
+func own(st fs.FileInfo) bool { return st.IsDir() && st.Mode().Perm()&0o022 == 0 && ours(st) }
 
 // NewID is an id that no entry has yet.
 func (j *Journal) NewID(now time.Time) (string, error) {

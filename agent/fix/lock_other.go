@@ -17,5 +17,8 @@ func (j *Journal) Lock(context.Context) (unlock func(), err error) {
 	return nil, fmt.Errorf("lock the journal: %w", errors.ErrUnsupported)
 }
 
+// idle is not asked: no fix is applied.
+func idle(string) bool { return false }
+
 // ours is not asked: without [Journal.Lock] no fix is applied.
 func ours(fs.FileInfo) bool { return true }
