@@ -2,6 +2,7 @@ package xtables
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/portwhy/portwhy/rules"
@@ -49,12 +50,15 @@ func guessFamily(file, text string) rules.Family {
 			}
 		}
 	}
-	name := path.Base(file)
-	if strings.Contains(name, "ip6") || strings.Contains(name, "v6") || strings.HasSuffix(name, "6.rules") {
+	if names6.MatchString(path.Base(file)) {
 		return rules.IP6
 	}
 	return rules.IP
 }
+
+// names6 are names of files for ip6tables: rules.v6, ip6tables.save, ufw's
+// before6.rules. A host's name may end in a 6, too.
+var names6 = regexp.MustCompile(`ip6|(^|[^[:alnum:]])(ip)?v6([^[:alnum:]]|$)|^(before|after|user)6\.rules$`)
 
 // familyOf is the family that a word speaks of, 0 if it doesn't.
 func familyOf(w string) rules.Family {
