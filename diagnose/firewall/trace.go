@@ -246,7 +246,7 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 	case eval.Reject:
 		doc.Verdict = "reject"
 		with := rejectWord(r.Reject, q.family())
-		doc.RejectWith, doc.ClientSees = &with, rejected(with, q)
+		doc.RejectWith, doc.ClientSees = &with, rejected(r, with, q)
 	case eval.Queue:
 		doc.Verdict, doc.ClientSees = "queue", unknownWord
 	case eval.Stolen:
@@ -356,11 +356,16 @@ func left(p *eval.Packet) PacketLeft {
 // an error of send(2) (nf_hook_slow gives EPERM), but connect(2) of TCP goes on
 // trying.
 func dropped(r eval.Result, q parsed) string {
-	out := q.way == eval.Out || q.way == eval.Through
-	if out && q.protocol != protocolTCP && r.Decided != nil && (r.Decided.Hook == rules.Output || r.Decided.Hook == rules.Postrouting) {
+	if failsSend(r, q) {
 		return string(diagnose.Denied)
 	}
 	return string(diagnose.Timeout)
+}
+
+// failsSend reports whether a packet that a rule stops makes send(2) fail.
+func failsSend(r eval.Result, q parsed) bool {
+	out := q.way == eval.Out || q.way == eval.Through
+	return out && q.protocol != protocolTCP && r.Decided != nil && (r.Decided.Hook == rules.Output || r.Decided.Hook == rules.Postrouting)
 }
 
 // unrouted is why routing drops a packet that has arrived, and what its sender
@@ -420,9 +425,20 @@ func rejectWord(r *rules.Reject, f rules.Family) string {
 	return fmt.Sprintf("%scode-%d", prefix, code)
 }
 
+// mayPass are the answers that are no fatal errors.
+var mayPass = map[string]bool{"icmp-net-unreachable": true, "icmp-host-unreachable": true, "icmpv6-no-route": true, "icmpv6-addr-unreachable": true}
+
 // rejected is what connect(2) or send(2) makes of an answer (icmp_err_convert in
-// net/ipv4/icmp.c, icmpv6_err_convert in net/ipv6/icmp.c).
-func rejected(with string, q parsed) string {
+// net/ipv4/icmp.c, icmpv6_err_convert in net/ipv6/icmp.c). UDP is told of no error
+// that may pass (udp_err in net/ipv4/udp.c).
+func rejected(r eval.Result, with string, q parsed) string {
+	udp := q.protocol == protocolUDP || q.protocol == protocolUDPLite
+	switch {
+	case failsSend(r, q):
+		return string(diagnose.Denied)
+	case udp && mayPass[with]:
+		return string(diagnose.Timeout)
+	}
 	switch with {
 	case "tcp-reset":
 		if q.protocol != protocolTCP {
