@@ -163,7 +163,65 @@ var traps = []struct {
 		iptables: "-A INPUT ! -s 10.0.0.8 -p udp -j DROP"},
 	{name: "a policy of iptables is behind its rules", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
 		iptables: "-P INPUT DROP\n-A INPUT -p udp -m udp --dport 5001 -j ACCEPT"},
+	{name: "a mark of conntrack can't be read before conntrack", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook prerouting priority -300; ct mark != 7 drop; }
+		}`},
+	{name: "but behind it", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook prerouting priority -150; ct mark != 7 drop; }
+		}`},
+	{name: "a flow that is not tracked has no mark", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a {
+			chain r { type filter hook prerouting priority -300; notrack; }
+			chain c { type filter hook input priority 0; ct mark != 7 drop; }
+		}`},
+	{name: "redirect at output leads to loopback in IPv6, too", src: "fd00::5", dst: "[fd00::9]:5001",
+		nft: `table ip6 a {
+			chain n { type nat hook output priority -100; udp dport 5001 redirect to :5002; }
+			chain c { type filter hook input priority 0; ip6 daddr ::1 drop; }
+		}`},
+	{name: "a chain of type route is asked for the way anew", src: "10.0.0.5", dst: "10.0.0.9:5001", arrives: true,
+		nft: `table ip a {
+			chain r { type route hook output priority -150; meta mark set 7; }
+			chain c { type filter hook postrouting priority 0; meta mark != 7 drop; }
+		}`},
+	{name: "jumps may lie deep", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: "table ip a {" + deepChains + `
+			chain c { type filter hook input priority 0; jump c1; }
+		}`},
+	{name: "an element that has a long time left is there", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { set s { type inet_service; flags timeout; elements = { 5001 timeout 1h }; }
+			chain c { type filter hook input priority 0; udp dport @s drop; }
+		}`},
+	{name: "no input device at output has no group", src: "10.0.0.5", dst: "10.0.0.9:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook output priority 0; meta iifgroup != 7 drop; }
+		}`},
+	{name: "no output device at input has no kind", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook input priority 0; meta oifkind != "x" drop; }
+		}`},
+	{name: "a name of a device is compared by its start", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; iifname "v*" drop; }
+		}`},
+	{name: "and else as a whole", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook input priority 0; iifname "v" drop; }
+		}`},
+	{name: "a queue that nobody reads loses the packet", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		iptables: "-A INPUT -p udp -j NFQUEUE --queue-num 9"},
+	{name: "unless it may pass by", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		iptables: "-A INPUT -p udp -j NFQUEUE --queue-num 9 --queue-bypass"},
+	{name: "a rule of iptables that goes doesn't come back", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		iptables: "-N side\n-A side -j RETURN\n-A INPUT -g side\n-A INPUT -j DROP"},
+	{name: "a rule of iptables that jumps does", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		iptables: "-N side\n-A side -j RETURN\n-A INPUT -j side\n-A INPUT -j DROP"},
 }
+
+// deepChains are chains that jump to one another, as deep as the kernel lets them.
+var deepChains = func() string {
+	s := "chain c14 { drop; }\n"
+	for i := 13; i > 0; i-- {
+		s += fmt.Sprintf("chain c%d { jump c%d; }\n", i, i+1)
+	}
+	return s
+}()
 
 func TestTraps(t *testing.T) {
 	wire(t, func(h *linux.Host, far *netNS) {
@@ -196,7 +254,7 @@ func TestTraps(t *testing.T) {
 			}
 			script(t, "flush ruleset", "nft", "-f", "-")
 			if c.iptables != "" {
-				script(t, "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n", "iptables-legacy-restore")
+				script(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", "iptables-legacy-restore")
 			}
 		}
 	})
