@@ -20,7 +20,7 @@ func onDevices(t *rules.Table, names ...string) *rules.Table {
 // switchHost has bridge br0 of p1 and p2, VLAN v10 on eth0, and bond0 of e1.
 func switchHost(sysctls map[string]string) Host {
 	devices := map[string]Device{
-		"br0": {Kind: "bridge", Type: 1, MTU: 1500, Bridge: &Bridge{}}, "p1": {Kind: "veth", Type: 1, Master: "br0", MTU: 1500},
+		"br0": {Kind: "bridge", Type: 1, MTU: 1500, MAC: []byte{2, 0, 0, 0, 0, 9}, Bridge: &Bridge{}}, "p1": {Kind: "veth", Type: 1, Master: "br0", MTU: 1500},
 		"p2": {Kind: "veth", Type: 1, Master: "br0", MTU: 1500}, "br1": {Kind: "bridge", Type: 1, MTU: 1500},
 		"eth0": {Type: 1, MTU: 1500}, "v10": {Kind: "vlan", Parent: "eth0", Type: 1, MTU: 1500}, "lost": {Kind: "vlan"},
 		"bond0": {Kind: "bond", Type: 1}, "e1": {Master: "bond0", Type: 1}, "red": {Kind: "vrf"}, "eth1": {Master: "red"},
@@ -107,7 +107,7 @@ func TestBroute(t *testing.T) {
 	}
 }
 
-// The names and VLANs of bridges, as meta gives them.
+// The names, addresses and VLANs of bridges, as meta gives them.
 func TestMetaOfBridges(t *testing.T) {
 	for _, c := range []struct {
 		key  uint32
@@ -115,6 +115,7 @@ func TestMetaOfBridges(t *testing.T) {
 		want []byte // nil: the rule breaks off
 	}{
 		{metaBridgeIn, "p1", []byte("br0\x00")}, {metaBridgeIn, "eth0", []byte("\x00")}, {metaBridgeIn, "", []byte("\x00")},
+		{metaBridgeMAC, "p1", []byte{2, 0, 0, 0, 0, 9}}, {metaBridgeMAC, "eth0", nil}, {metaBridgeMAC, "", nil},
 		{metaBridgePVID, "p1", nil}, {metaBridgePVID, "pv", []byte{7, 0}}, {metaBridgeVProto, "pv", []byte{0x81, 0}}, {metaBridgePVID, "eth0", nil},
 	} {
 		p := packet()

@@ -49,7 +49,7 @@ func knowing() Host {
 	devices := map[string]Device{
 		"eth0": {Index: 2, Type: 1, Group: 3, Kind: "veth", MAC: []byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Master: "br0", PVID: 1},
 		"eth1": {Index: 4, Type: 1, Group: 3, Kind: "veth", MAC: []byte{2, 0, 0, 0, 0, 2}, MTU: 1500, Master: "br0"},
-		"br0":  {Index: 5, Type: 1, Kind: "bridge", Bridge: &Bridge{VLANFiltering: true, VLANProtocol: 0x8100}, MTU: 1500},
+		"br0":  {Index: 5, Type: 1, Kind: "bridge", MAC: []byte{2, 0, 0, 0, 0, 4}, Bridge: &Bridge{VLANFiltering: true, VLANProtocol: 0x8100}, MTU: 1500},
 		"lan":  {Index: 6, Type: 1, Group: 3, Kind: "dummy", MAC: []byte{2, 0, 0, 0, 0, 3}, MTU: 1500},
 	}
 	return Host{

@@ -46,6 +46,7 @@ const (
 	metaSdifName
 	metaBroute
 	metaInType // __NFT_META_IIFTYPE
+	metaBridgeMAC
 )
 
 const (
@@ -115,6 +116,8 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		return w.bridgeName(e, p.In)
 	case metaBridgeOut:
 		return w.bridgeName(e, p.Out)
+	case metaBridgeMAC:
+		return w.bridgeMAC(e)
 	case metaBridgePVID, metaBridgeVProto:
 		return w.bridgeVLAN(e)
 	case metaClassID:

@@ -45,6 +45,22 @@ func (w *walk) bridgeName(e *rules.Meta, port string) rules.VerdictKind {
 	return w.loadName(e.Reg, "")
 }
 
+// bridgeMAC loads the hardware address of the bridge that the packet came by.
+func (w *walk) bridgeMAC(e *rules.Meta) rules.VerdictKind {
+	if w.packet.In == "" {
+		return rules.Break
+	}
+	port, ok := w.facts(w.packet.In)
+	bridge, known := w.facts(port.Master)
+	switch {
+	case ok && (port.Master == "" || known && bridge.Kind != kindBridge):
+		return rules.Break
+	case !ok || !known || len(bridge.MAC) != 6:
+		return w.maybe(e.Reg, 6, blame{"meta", "the hardware address of the bridge of " + w.packet.In + " is not known"})
+	}
+	return w.load(e.Reg, bridge.MAC)
+}
+
 // bridgeVLAN loads the VLAN that the port puts frames into, or what kind of tags
 // the bridge has; only a bridge that filters by VLAN has either.
 func (w *walk) bridgeVLAN(e *rules.Meta) rules.VerdictKind {

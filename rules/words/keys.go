@@ -39,6 +39,8 @@ var MetaKeys = []Key{
 	{"sdifname", 34, IfName, 128, Host},
 	// nft 1.0.6 has no word for it: it says what the kernel calls it.
 	{"broute", 35, Integer, 8, Host},
+	// 36 is __NFT_META_IIFTYPE, which rules can't ask for. Of Linux 6.18.
+	{"ibrhwaddr", 37, EtherAddr, 48, Network},
 }
 
 // BareMeta are the keys that nft prints without the word meta.
