@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,10 +15,6 @@ var started = []string{"arptables", "arptables-legacy", "arptables-nft", "bridge
 var options = []string{"-4", "-6", "-CONT", "-D", "-K", "-STOP", "-a", "-d", "-dr", "-f", "-p", "-t", "-u", "-w",
 	"--add-port=", "--add-rich-rule=", "--ip", "--machine=", "--net=", "--nofile=", "--now", "--orig-dst", "--orig-port-dst", "--orig-port-src", "--orig-src",
 	"--permanent", "--pid", "--policy=", "--remove-port=", "--remove-rich-rule=", "--user", "--zone="}
-
-// identifier is what nft takes as a name; it reads its words as one text, where
-// anything else could begin a command of its own (nft's scanner.l: string).
-var identifier = regexp.MustCompile(`^[A-Za-z_.][A-Za-z0-9/_.-]*$`)
 
 // Guarded is the fix without its commands if a name from outside isn't taken as a
 // name there: one that begins as an option does, a table of nftables whose name
@@ -46,7 +41,7 @@ func takenAsMeant(argv []string) bool {
 	switch {
 	case (argv[0] == "nft" || argv[0] == "portwhy") && len(argv) > 5:
 		// Family, table, and chain or set; then an element of the set, or our own words.
-		return identifier.MatchString(argv[4]) && identifier.MatchString(argv[5]) &&
+		return identifier(argv[4]) && identifier(argv[5]) &&
 			(argv[2] != "element" || len(argv) == 7 && !strings.ContainsAny(strings.TrimSuffix(argv[6], "}"), ";}\n"))
 	case strings.Contains(argv[0], "tables"):
 		// What stands behind an option that wants a value is the value.
@@ -61,6 +56,20 @@ func takenAsMeant(argv []string) bool {
 		}
 	}
 	return true
+}
+
+// identifier reports whether nft takes a word as a name; it reads its words as one
+// text, where anything else could begin a command of its own (nft's scanner.l: string).
+func identifier(word string) bool {
+	for i, c := range []byte(word) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c == '.':
+		case i > 0 && (c >= '0' && c <= '9' || c == '/' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return word != ""
 }
 
 func known(option string) bool {

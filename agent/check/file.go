@@ -1,10 +1,11 @@
 package check
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/netip"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	maxSources = 64
 	maxName    = 200
 	maxRetry   = 100
+	maxDevice  = 15 // IFNAMSIZ, without its NUL
 	minTimeout = time.Millisecond
 	maxTimeout = 10 * time.Minute
 )
@@ -273,8 +275,6 @@ func percent(n document.Node) (float64, error) {
 	return p, nil
 }
 
-var deviceName = regexp.MustCompile(`^[^/\s%]{1,15}$`)
-
 func networks(n document.Node) ([]Sources, error) {
 	list, err := n.List()
 	if err != nil {
@@ -301,7 +301,7 @@ func networks(n document.Node) ([]Sources, error) {
 func ParseSources(text string) (Sources, error) {
 	plain, device, named := strings.Cut(text, "%")
 	s := Sources{Device: device}
-	if named && !deviceName.MatchString(device) {
+	if named && (device == "" || len(device) > maxDevice || strings.ContainsAny(device, "/% \t\n\f\r")) {
 		return s, badSources(text)
 	}
 	if a, err := netip.ParseAddr(plain); err == nil {
@@ -327,8 +327,6 @@ func (b badSources) Error() string {
 	return "expected an address or a network without bits behind its length, as in 10.0.0.9, 10.0.0.0/8 or fe80::/10%eth0, found " + strconv.Quote(text)
 }
 
-var fingerprint = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 func (r *reader) saved(n document.Node) (*Saved, error) {
 	f, err := n.Fields("unchanged_since", "fingerprint")
 	if err != nil {
@@ -344,7 +342,7 @@ func (r *reader) saved(n document.Node) (*Saved, error) {
 		if s.Fingerprint, err = v.Text(); err != nil {
 			return nil, err
 		}
-		if !fingerprint.MatchString(s.Fingerprint) {
+		if sum, err := hex.DecodeString(s.Fingerprint); err != nil || len(sum) != sha256.Size || strings.ToLower(s.Fingerprint) != s.Fingerprint {
 			return nil, v.Errorf("expected the 64 hexadecimal digits of a fingerprint")
 		}
 	}

@@ -35,6 +35,7 @@ var rules = []rule{
 	{"no CSV", "a cell that begins with =, +, - or @ is a formula to who opens the file; whoever writes such a file has to see to that first", noCSV},
 	{"no cgo", "the program is one static binary for any distribution", noCgo},
 	{"no init", "what an import does unasked can't be seen, ordered or left out by who imports it", noInit},
+	{"nothing is compiled at the start", "each call of the program would pay for a pattern that most never use: compile it where it is used, or by sync.OnceValue", noPatternAtStart},
 	{"no global state", "state in a package variable is shared by everyone who imports it, tests included; pass it instead", noGlobalState},
 	{"nothing unfinished", "a note to do something later is an issue, not a comment", noLater},
 	{"codes are in the catalogue", "scripts rely on the closed list of codes, and each code has its page", knownCodes},
@@ -229,6 +230,27 @@ func noInit(s source) (broken []string) {
 	return broken
 }
 
+// noPatternAtStart finds package variables that are patterns. The lab is no part of
+// the program, and rules stands by itself.
+func noPatternAtStart(s source) (broken []string) {
+	if s.test() || s.dir() == "agent/lab" || s.floor() == "rules" {
+		return nil
+	}
+	for _, d := range s.file.Decls {
+		if g, ok := d.(*ast.GenDecl); !ok || g.Tok != token.VAR {
+			continue
+		}
+		ast.Inspect(d, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "MustCompile" {
+				broken = append(broken, s.at(sel.Pos(), "compiles a pattern when the program starts"))
+			}
+			_, later := n.(*ast.FuncLit)
+			return !later
+		})
+	}
+	return broken
+}
+
 // noGlobalState finds package variables of sync's and atomic's types, empty
 // maps and channels: they are there to be changed. Tests may count in them.
 func noGlobalState(s source) (broken []string) {
@@ -372,6 +394,8 @@ func TestRulesBite(t *testing.T) {
 		{"no init", "agent/a.go", `package a; func init() { println() }`, 1},
 		{"no init", "agent/a.go", `package a; type t int; func (t) init() {}`, 0},
 		{"no init", "agent/lab/fault/a.go", `package main; import "runtime"; func init() { runtime.LockOSThread() }`, 0},
+		{"nothing is compiled at the start", "agent/a.go", `package a; import "regexp"; var a = regexp.MustCompile("b")`, 1},
+		{"nothing is compiled at the start", "agent/a.go", `package a; import ("regexp"; "sync"); var a = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("b") })`, 0},
 		{"no global state", "agent/a.go", `package a; import ("sync"; "sync/atomic"); var m sync.Mutex; var p atomic.Pointer[int]; var c = make(map[int]int); var e = map[int]int{}`, 4},
 		{"no global state", "agent/a.go", `package a; var table = map[int]int{1: 2}; var list = []string{"a"}`, 0},
 		{"nothing unfinished", "agent/a.go", "package a\n// " + later[0] + ": more", 1},

@@ -3,23 +3,26 @@ package redact
 import (
 	"path"
 	"strings"
+	"sync"
 )
 
 // shortOptions are options of one letter that take a secret, by program. A
 // letter followed by ! takes it only as a part of its own argument (-pSECRET).
-var shortOptions = map[string]string{
-	"mysql": "p!", "mysqldump": "p!", "mysqladmin": "p!", "mysqlimport": "p!", "mysqlshow": "p!", "mysqlcheck": "p!", "mysqlslap": "p!", "mysqlbinlog": "p!",
-	"mariadb": "p!", "mariadb-dump": "p!", "mariadb-admin": "p!", "mycli": "p!",
-	"redis-cli": "a", "valkey-cli": "a", "redis-benchmark": "a", "keydb-cli": "a", "sshpass": "p", "ssh-keygen": "NP", "mongo": "p", "mongosh": "p", "mongodump": "p", "mongorestore": "p", "mongoexport": "p",
-	"mosquitto_pub": "P", "mosquitto_sub": "P", "mosquitto_rr": "P", "ldapsearch": "w", "ldapmodify": "w", "ldapadd": "w", "ldapwhoami": "w", "ldappasswd": "was",
-	"ipmitool": "P", "snmpwalk": "cAX", "snmpget": "cAX", "snmpset": "cAX", "snmpbulkwalk": "cAX", "sqlcmd": "P", "bcp": "P", "isql": "P", "tsql": "P",
-	"login": "p", "zip": "P", "unzip": "P", "7z": "p!", "7za": "p!", "rar": "p!", "lftp": "u",
-	"curl": "uUHb", "http": "a", "https": "a", "ab": "APC", "hey": "a", "wrk": "H", "smbclient": "U", "rpcclient": "U", "net": "U",
-	"influx": "t", "cqlsh": "p", "rabbitmqadmin": "p", "nsupdate": "y", "dig": "y",
-	"openssl": "kK", "frpc": "t", "frps": "t",
-	"rdesktop": "p", "net-snmp": "c", "freetds": "P", "ss-local": "k", "ss-server": "k",
-	"ss-redir": "k", "ss-tunnel": "k", "ssserver": "k", "sslocal": "k", "iodine": "P", "iodined": "P", "hydra": "p",
-}
+var shortOptions = sync.OnceValue(func() map[string]string {
+	return map[string]string{
+		"mysql": "p!", "mysqldump": "p!", "mysqladmin": "p!", "mysqlimport": "p!", "mysqlshow": "p!", "mysqlcheck": "p!", "mysqlslap": "p!", "mysqlbinlog": "p!",
+		"mariadb": "p!", "mariadb-dump": "p!", "mariadb-admin": "p!", "mycli": "p!",
+		"redis-cli": "a", "valkey-cli": "a", "redis-benchmark": "a", "keydb-cli": "a", "sshpass": "p", "ssh-keygen": "NP", "mongo": "p", "mongosh": "p", "mongodump": "p", "mongorestore": "p", "mongoexport": "p",
+		"mosquitto_pub": "P", "mosquitto_sub": "P", "mosquitto_rr": "P", "ldapsearch": "w", "ldapmodify": "w", "ldapadd": "w", "ldapwhoami": "w", "ldappasswd": "was",
+		"ipmitool": "P", "snmpwalk": "cAX", "snmpget": "cAX", "snmpset": "cAX", "snmpbulkwalk": "cAX", "sqlcmd": "P", "bcp": "P", "isql": "P", "tsql": "P",
+		"login": "p", "zip": "P", "unzip": "P", "7z": "p!", "7za": "p!", "rar": "p!", "lftp": "u",
+		"curl": "uUHb", "http": "a", "https": "a", "ab": "APC", "hey": "a", "wrk": "H", "smbclient": "U", "rpcclient": "U", "net": "U",
+		"influx": "t", "cqlsh": "p", "rabbitmqadmin": "p", "nsupdate": "y", "dig": "y",
+		"openssl": "kK", "frpc": "t", "frps": "t",
+		"rdesktop": "p", "net-snmp": "c", "freetds": "P", "ss-local": "k", "ss-server": "k",
+		"ss-redir": "k", "ss-tunnel": "k", "ssserver": "k", "sslocal": "k", "iodine": "P", "iodined": "P", "hydra": "p",
+	}
+})
 
 // argument finds the secrets of each argument of a command line: what stands
 // behind an option that takes one, and what a text is looked through for.
@@ -44,7 +47,7 @@ func (f *finder) arguments(args []string) [][]found {
 		case arg == "login" && i == 1: // of docker, podman, helm, az, …
 			program = arg
 		case !strings.HasPrefix(arg, "-") && (program == "sudo" || program == "env" || program == "sh" || program == "bash" || program == "docker-entrypoint.sh" || program == "sshpass"):
-			if _, known := shortOptions[path.Base(arg)]; known {
+			if _, known := shortOptions()[path.Base(arg)]; known {
 				program = path.Base(arg)
 			}
 		}
@@ -65,7 +68,7 @@ func (f *finder) script(arg string, list []found) []found {
 	program, last := "", ""
 	for from, to := range words(arg) {
 		word := strings.Trim(arg[from:to], ";|&()")
-		_, known := shortOptions[path.Base(word)]
+		_, known := shortOptions()[path.Base(word)]
 		switch {
 		case known && !strings.HasPrefix(word, "-"):
 			program = path.Base(word)
@@ -91,7 +94,7 @@ func (f *finder) afterOption(program, option, arg string) bool {
 		return secretKey(option) == valueKey && unlikeWords(arg) && !harmless(arg)
 	}
 	if option[1] != '-' && len(option) == 2 {
-		letters := shortOptions[program]
+		letters := shortOptions()[program]
 		i := strings.IndexByte(letters, option[1])
 		return i >= 0 && !strings.HasPrefix(letters[i+1:], "!") && !harmless(arg)
 	}
@@ -114,7 +117,7 @@ func joined(program, arg string) int {
 	if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' || arg[2] == '=' {
 		return 0
 	}
-	if strings.IndexByte(shortOptions[program], arg[1]) < 0 || program == "openssl" || harmless(arg[2:]) {
+	if strings.IndexByte(shortOptions()[program], arg[1]) < 0 || program == "openssl" || harmless(arg[2:]) {
 		return 0
 	}
 	return 2

@@ -1,6 +1,9 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // form is how a service's tokens begin, and how many characters follow at least.
 type form struct {
@@ -73,22 +76,24 @@ func (f *finder) form(s string, from, to int, list []found) []found {
 }
 
 // formsByLetter are the forms by their first letter.
-var formsByLetter = func() (by [256][]form) {
+var formsByLetter = sync.OnceValue(func() *[256][]form {
+	var by [256][]form
 	for _, form := range tokenForms {
 		first := form.prefix[0]
 		by[first] = append(by[first], form)
 	}
-	return by
-}()
+	return &by
+})
 
 // hasForm reports whether a token begins anywhere in a piece where no letter or
 // digit is before it.
 func hasForm(piece string) bool {
+	forms := formsByLetter()
 	for i := range len(piece) - 12 {
 		if i > 0 && isAlnum(piece[i-1]) {
 			continue
 		}
-		for _, form := range formsByLetter[piece[i]] {
+		for _, form := range forms[piece[i]] {
 			if strings.HasPrefix(piece[i:], form.prefix) && form.fits(piece[i:]) {
 				return true
 			}

@@ -1,6 +1,9 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // seeHosts takes note of the hosts that a text names: in URLs, behind a name
 // that says so, as the end of an address of mail, and by a domain that the world
@@ -95,18 +98,18 @@ func (n *names) mail(user, behind string) {
 }
 
 // topDomains are endings of host names that are no endings of files.
-var topDomains = func() map[string]bool {
+var topDomains = sync.OnceValue(func() map[string]bool {
 	set := map[string]bool{}
 	for _, d := range strings.Fields(`com org net edu gov mil int info biz io dev app cloud online site shop store tech xyz ai co uk de fr nl be ch at eu us ca au nz jp cn kr in br ru ua cz
 		se no fi dk it es pt gr ie za mx ar cl tr il hu ro sk si hr lt lv ee lu local localdomain lan internal intranet corp home test example invalid private`) {
 		set[d] = true
 	}
 	return set
-}()
+})
 
 // isDomain reports whether a word is a host name with a domain that is known.
 func isDomain(word string) bool {
 	word = strings.Trim(word, ".-")
 	dot := strings.LastIndexByte(word, '.')
-	return dot > 0 && topDomains[lowered(word[dot+1:])] && word[0] != '_'
+	return dot > 0 && topDomains()[lowered(word[dot+1:])] && word[0] != '_'
 }

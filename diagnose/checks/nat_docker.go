@@ -31,8 +31,6 @@ func docker(p *diagnose.Pass) *host.Process {
 	return &daemon
 }
 
-var rulesOff = regexp.MustCompile(`"iptables"\s*:\s*false`)
-
 // withoutRules reports whether the daemon was told to leave the firewall alone, or
 // to write rules of another kind (or may have been).
 func withoutRules(p *diagnose.Pass, daemon host.Process) bool {
@@ -43,6 +41,7 @@ func withoutRules(p *diagnose.Pass, daemon host.Process) bool {
 		}
 	}
 	files, err := p.Host.FirewallFiles(p.Ctx)
+	rulesOff := regexp.MustCompile(`"iptables"\s*:\s*false`)
 	return err != nil || slices.ContainsFunc(files.List, func(f host.File) bool {
 		return f.Path == "/etc/docker/daemon.json" && (rulesOff.MatchString(f.Text) || strings.Contains(f.Text, "firewall-backend"))
 	})

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -26,11 +27,13 @@ type Change struct {
 
 // moving is what packets change in the text of a rule: what was counted, and what
 // is used of a quota.
-var moving = regexp.MustCompile(`\bcounter packets \d+ bytes \d+\b|\bused \d+ [a-z]+\b`)
+var moving = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\bcounter packets \d+ bytes \d+\b|\bused \d+ [a-z]+\b`)
+})
 
 // still is a rule's text without what packets change.
 func still(text string) string {
-	return moving.ReplaceAllStringFunc(text, func(s string) string {
+	return moving().ReplaceAllStringFunc(text, func(s string) string {
 		if strings.HasPrefix(s, "counter") {
 			return "counter"
 		}

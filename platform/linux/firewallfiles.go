@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/portwhy/portwhy/platform/host"
 )
@@ -79,7 +80,7 @@ func readFirewallFiles(ctx context.Context, root string) (host.FirewallFiles, er
 }
 
 // included is an include of nft(8).
-var included = regexp.MustCompile(`(?m)^\s*include\s+"([^"\n]+)"`)
+var included = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*include\s+"([^"\n]+)"`) })
 
 func (t *firewallTree) add(pattern string, depth int) {
 	for _, name := range t.dir.glob(pattern) {
@@ -107,7 +108,7 @@ func (t *firewallTree) add(pattern string, depth int) {
 			t.text += len(data)
 			t.list = append(t.list, host.File{Path: name, Text: text})
 			if depth < maxIncludes && strings.Contains(name, "nftables") {
-				for _, m := range included.FindAllStringSubmatch(text, -1) {
+				for _, m := range included().FindAllStringSubmatch(text, -1) {
 					t.include(name, m[1], depth+1)
 				}
 			}
@@ -130,12 +131,14 @@ func (t *firewallTree) include(from, pattern string, depth int) {
 
 // jailLine is a section of fail2ban's jail.conf(5), or a setting that says what
 // the jail does. Others may hold keys of services that are told of bans.
-var jailLine = regexp.MustCompile(`^\s*(\[[^\]]*\]|(enabled|port|protocol|filter|banaction|bantime|maxretry|findtime|ignoreip)\s*[=:].*)$`)
+var jailLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*(\[[^\]]*\]|(enabled|port|protocol|filter|banaction|bantime|maxretry|findtime|ignoreip)\s*[=:].*)$`)
+})
 
 func jailLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if !jailLine.MatchString(line) {
+		if !jailLine().MatchString(line) {
 			lines[i] = ""
 		}
 	}
@@ -144,12 +147,14 @@ func jailLines(text string) string {
 
 // dockerSetting is a setting of dockerd(8) that says what it does to the firewall.
 // Others may hold the keys of registries and proxies.
-var dockerSetting = regexp.MustCompile(`"(iptables|ip6tables|userland-proxy|firewall-backend|ip-forward|icc)"\s*:\s*("\w*"|\w+)`)
+var dockerSetting = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`"(iptables|ip6tables|userland-proxy|firewall-backend|ip-forward|icc)"\s*:\s*("\w*"|\w+)`)
+})
 
 func dockerSettings(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = strings.Join(dockerSetting.FindAllString(line, -1), " ")
+		lines[i] = strings.Join(dockerSetting().FindAllString(line, -1), " ")
 	}
 	return strings.Join(lines, "\n")
 }
