@@ -30,7 +30,7 @@ func TestExprsJSON(t *testing.T) {
 			t.Errorf("kinds has no %s", m[1])
 		}
 	}
-	set := Ruleset{Tables: []*Table{{Name: "t", Chains: []*Chain{{Name: "c", Rules: []*Rule{{Exprs: all}}}},
+	set := Ruleset{Tables: []*Table{{Name: "t", Chains: []*Chain{{Name: "c", Rules: []*Rule{{Exprs: ListOf(all...)}}}},
 		Sets: []*Set{{Exprs: all, Elements: ElementsOf(Element{Exprs: all})}}, Objects: []*Object{{Name: "o", Expr: all[0], Comment: "c"}, {Name: "none"}}}}}
 	b, err := json.Marshal(&set)
 	if err != nil {

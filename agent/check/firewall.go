@@ -74,7 +74,7 @@ func ruleOf(list []firewall.Change) *diagnose.Culprit {
 	for _, c := range list {
 		if r := c.Rule; r != nil {
 			return &diagnose.Culprit{Kind: "rule", Backend: string(r.Backend), Family: r.Family, Table: r.Table, Chain: r.Chain, Handle: r.Handle,
-				Number: r.Number, Text: r.Text, File: r.File, Line: r.Line, Manager: "unknown"}
+				Number: r.Number, Text: r.Text, File: r.File, Line: int(r.Line), Manager: "unknown"}
 		}
 	}
 	return nil

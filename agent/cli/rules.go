@@ -163,6 +163,7 @@ func bound(size int) {
 	const large, percent = 4 << 20, 40
 	if size > large {
 		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(int64(size) * 7 / 2)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestEveryFieldIsInTheTable(t *testing.T) {
 		default:
 			return
 		}
-		if seen[typ.String()] || typ.PkgPath() == "net/netip" || typ.PkgPath() == "time" {
+		if seen[typ.String()] || typ == reflect.TypeFor[rules.List]() || typ.PkgPath() == "net/netip" || typ.PkgPath() == "time" {
 			return
 		}
 		seen[typ.String()] = true

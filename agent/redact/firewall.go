@@ -13,7 +13,7 @@ func (w *walker) ruleset(rs *rules.Ruleset, view uint64) {
 		t := w.tracker(table, view)
 		for _, c := range table.Chains {
 			for _, rule := range c.Rules {
-				t.track(rule.Exprs)
+				t.track(rule.Exprs.All())
 				w.places(t.places)
 				w.extensions(rule)
 			}
@@ -44,7 +44,7 @@ func (w *walker) tracker(table *rules.Table, view uint64) *tracker {
 	for range 2 {
 		for _, c := range table.Chains {
 			for _, rule := range c.Rules {
-				t.track(rule.Exprs)
+				t.track(rule.Exprs.All())
 			}
 		}
 	}
@@ -215,7 +215,7 @@ func (w *walker) keep(what, which string) {
 // extensions goes through what an iptables rule's structures hold besides
 // addresses.
 func (w *walker) extensions(rule *rules.Rule) {
-	for _, e := range rule.Exprs {
+	for _, e := range rule.Exprs.All() {
 		switch e := e.(type) {
 		case *rules.Match:
 			switch e.Ext {

@@ -14,7 +14,7 @@ func constants(set *rules.Ruleset) (list [][]byte) {
 	for _, table := range set.Tables {
 		for _, c := range table.Chains {
 			for _, rule := range c.Rules {
-				for _, e := range rule.Exprs {
+				for _, e := range rule.Exprs.All() {
 					if cmp, ok := e.(*rules.Cmp); ok && len(cmp.Data) >= 3 {
 						list = append(list, cmp.Data)
 					}

@@ -128,6 +128,11 @@ func (w *walker) structure(v reflect.Value) {
 			w.addresses.subnet(x.Prefix)
 			w.addresses.subnet(x.Peer)
 		}
+	case *rules.List:
+		for _, e := range x.All() {
+			w.value(reflect.ValueOf(e), text)
+		}
+		return
 	case *rules.Elements:
 		w.elements(x)
 		return

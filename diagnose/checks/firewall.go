@@ -311,7 +311,7 @@ func mapper(t *firewall.Trace) *diagnose.Culprit {
 
 func ruleCulprit(r firewall.Rule) *diagnose.Culprit {
 	return &diagnose.Culprit{Kind: "rule", Backend: string(r.Backend), Family: r.Family, Table: r.Table, Chain: r.Chain, Handle: r.Handle, Number: r.Number,
-		Text: r.Text, File: r.File, Line: r.Line, Manager: "unknown"}
+		Text: r.Text, File: r.File, Line: int(r.Line), Manager: "unknown"}
 }
 
 // stoppedBy is the cause without its code: culprit, evidence and outcome.

@@ -108,7 +108,7 @@ func jumps(set *rules.Ruleset, at firewall.Rule, prefix string) bool {
 		}
 		c := t.Chain(at.Chain)
 		if c != nil && slices.ContainsFunc(c.Rules, func(r *rules.Rule) bool {
-			return slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
+			return slices.ContainsFunc(r.Exprs.All(), func(e rules.Expr) bool {
 				i, ok := e.(*rules.Immediate)
 				return ok && i.Verdict != nil && strings.HasPrefix(i.Verdict.Chain, prefix)
 			})

@@ -313,7 +313,7 @@ func (c *changes) rules(t *Table, is *Chain, before []PageRule) {
 	for _, r := range slices.Backward(added) {
 		moved = false
 		c.list = append(c.list, Change{What: "rule added", Where: where, Text: r.Text, Rule: &Rule{Backend: t.Backend, Family: t.Family, Table: t.Name,
-			Chain: is.Name, Handle: r.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: r.Line}})
+			Chain: is.Name, Handle: r.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: int(r.Line)}})
 	}
 	if moved && !slices.EqualFunc(before, after, func(a, b PageRule) bool { return still(a.Text) == still(b.Text) }) {
 		c.add("rules in another order", where, "")

@@ -58,7 +58,7 @@ func tidy[T comparable](list []T, compare func(T, T) int) []T {
 // stops reports whether a rule can do nothing to a packet but stop it.
 func stops(r *rules.Rule) bool {
 	ends := false
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		switch x := e.(type) {
 		case *rules.Cmp, *rules.Range, *rules.Bitwise, *rules.Byteorder, *rules.Hash, *rules.Fib, *rules.RT, *rules.Counter, *rules.Log, *rules.IPTables, *rules.Match:
 		case *rules.Payload:
@@ -151,10 +151,10 @@ func (c *cutter) rule(t *rules.Table, chain *rules.Chain, r *rules.Rule) {
 	c.table, c.family, c.fields = t, t.Family, map[int]field{}
 	c.where = func() *Rule {
 		number := r.Number
-		return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: chain.Name, Handle: handle(r.Handle), Number: &number, Text: r.Text, File: r.File, Line: r.Line}
+		return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: chain.Name, Handle: handle(r.Handle), Number: &number, Text: r.Text, File: r.File, Line: int(r.Line)}
 	}
 	guards := map[rules.Reg]bool{} // registers that hold the family
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		switch x := e.(type) {
 		case *rules.Meta:
 			if !x.Write {

@@ -22,7 +22,7 @@ func Fingerprint(set *rules.Ruleset) (string, error) {
 			chain.Packets, chain.Bytes, chain.Rules = 0, 0, nil
 			for _, r := range c.Rules {
 				rule := *r
-				rule.Packets, rule.Bytes, rule.Text, rule.Exprs = 0, 0, "", stillExprs(r.Exprs)
+				rule.Packets, rule.Bytes, rule.Text, rule.Exprs = 0, 0, "", rules.ListOf(stillExprs(r.Exprs.All())...)
 				chain.Rules = append(chain.Rules, &rule)
 			}
 			table.Chains = append(table.Chains, &chain)

@@ -217,7 +217,7 @@ func (p *Page) chain(t *rules.Table, c *rules.Chain) Chain {
 		}
 	}
 	for _, r := range c.Rules {
-		rule := PageRule{Number: r.Number, Text: r.Text, Comment: r.Comment, File: r.File, Line: r.Line}
+		rule := PageRule{Number: r.Number, Text: r.Text, Comment: r.Comment, File: r.File, Line: int(r.Line)}
 		if r.Handle != 0 {
 			rule.Handle = &r.Handle
 		}
@@ -225,8 +225,8 @@ func (p *Page) chain(t *rules.Table, c *rules.Chain) Chain {
 			rule.Packets, rule.Bytes = &r.Packets, &r.Bytes
 		}
 		rule.Opaque = p.expressions(func() *Rule {
-			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: r.Line}
-		}, r.Exprs)
+			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: int(r.Line)}
+		}, r.Exprs.All())
 		d.Rules = append(d.Rules, rule)
 	}
 	return d

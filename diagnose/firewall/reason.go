@@ -22,7 +22,7 @@ func (t *Trace) UnreadQueue() (number uint16, unread bool) {
 	if t.decided == nil || t.Verdict != "drop" {
 		return 0, false
 	}
-	for _, e := range t.decided.Exprs {
+	for _, e := range t.decided.Exprs.All() {
 		switch e := e.(type) {
 		case *rules.QueueTo:
 			return e.Num, true
@@ -46,7 +46,7 @@ func (t *Trace) InvalidState() bool {
 func (t *Trace) Early() bool { return t.state == 0 }
 
 func asksState(r *rules.Rule) bool {
-	return slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
+	return slices.ContainsFunc(r.Exprs.All(), func(e rules.Expr) bool {
 		switch e := e.(type) {
 		case *rules.CT:
 			return e.Key == 0 && !e.Write // NFT_CT_STATE
@@ -61,7 +61,7 @@ func asksState(r *rules.Rule) bool {
 // there is none.
 func (t *Trace) Untracker() *Rule {
 	for i, s := range t.Steps {
-		if s.at.rule != nil && slices.ContainsFunc(s.at.rule.Exprs, untracks) {
+		if s.at.rule != nil && slices.ContainsFunc(s.at.rule.Exprs.All(), untracks) {
 			return &t.Steps[i].Rule
 		}
 	}

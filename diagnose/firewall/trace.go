@@ -306,7 +306,7 @@ func (t *Tracer) rule(table *rules.Table, c *rules.Chain, r *rules.Rule) Rule {
 		r.Text = t.printer.Rule(table, c, r)
 	}
 	number := r.Number
-	d.Text, d.Number, d.File, d.Line = r.Text, &number, r.File, r.Line
+	d.Text, d.Number, d.File, d.Line = r.Text, &number, r.File, int(r.Line)
 	if r.Handle != 0 {
 		handle := r.Handle
 		d.Handle = &handle
@@ -319,7 +319,7 @@ func setOf(s *eval.Step) string {
 	if s.Rule == nil {
 		return ""
 	}
-	for _, e := range s.Rule.Exprs {
+	for _, e := range s.Rule.Exprs.All() {
 		switch e := e.(type) {
 		case *rules.Lookup:
 			if set := s.Table.Set(e.Set); set != nil && !set.Anonymous {

@@ -303,7 +303,7 @@ func reaching(t *rules.Table, c *rules.Chain) *rules.Chain {
 // leads reports whether a chain has a rule that jumps or goes to another.
 func leads(t *rules.Table, from *rules.Chain, to string) bool {
 	return slices.ContainsFunc(from.Rules, func(r *rules.Rule) bool {
-		return slices.ContainsFunc(r.Exprs, func(e rules.Expr) bool {
+		return slices.ContainsFunc(r.Exprs.All(), func(e rules.Expr) bool {
 			switch e := e.(type) {
 			case *rules.Immediate:
 				return e.Verdict != nil && e.Verdict.Chain == to

@@ -46,14 +46,15 @@ func (p *place) element(flow Flow) *element {
 		return nil
 	}
 	var byPort *element // says less than an address
-	for i, e := range p.rule.Exprs {
+	exprs := p.rule.Exprs.All()
+	for i, e := range exprs {
 		switch e := e.(type) {
 		case *rules.Lookup:
 			set := p.table.Set(e.Set)
 			if set == nil || set.Anonymous || e.Invert {
 				continue
 			}
-			if key := keyAt(p.rule.Exprs[:i], e.Source, flow); len(key) == set.KeyLen && len(key) > 0 {
+			if key := keyAt(exprs[:i], e.Source, flow); len(key) == set.KeyLen && len(key) > 0 {
 				found := inSet(set, key)
 				if found != nil && !found.port {
 					return found

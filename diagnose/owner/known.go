@@ -203,7 +203,7 @@ func (p *place) policyManager() string {
 
 // target is the chain that a rule leads to.
 func target(r *rules.Rule) string {
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		if i, ok := e.(*rules.Immediate); ok && i.Verdict != nil {
 			return i.Verdict.Chain
 		}

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -170,7 +171,7 @@ func (p *place) sets() []string {
 		return nil
 	}
 	var names []string
-	for _, e := range p.rule.Exprs {
+	for _, e := range p.rule.Exprs.All() {
 		switch e := e.(type) {
 		case *rules.Lookup:
 			if s := p.table.Set(e.Set); s != nil && !s.Anonymous {
@@ -193,8 +194,8 @@ func (p *place) comment() string {
 // text is the rule as its tool writes it, without what it has counted.
 func (f *Facts) text(t *rules.Table, c *rules.Chain, r *rules.Rule) string {
 	plain := *r
-	plain.Exprs = make(rules.Exprs, len(r.Exprs))
-	for i, e := range r.Exprs {
+	exprs := slices.Clone(r.Exprs.All())
+	for i, e := range exprs {
 		switch x := e.(type) {
 		case *rules.Counter:
 			e = &rules.Counter{}
@@ -205,8 +206,9 @@ func (f *Facts) text(t *rules.Table, c *rules.Chain, r *rules.Rule) string {
 		case *rules.Last:
 			e = &rules.Last{}
 		}
-		plain.Exprs[i] = e
+		exprs[i] = e
 	}
+	plain.Exprs = rules.ListOf(exprs...)
 	plain.Packets, plain.Bytes, plain.Text = 0, 0, ""
 	printer := f.Printer
 	if printer == nil {

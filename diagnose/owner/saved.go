@@ -95,7 +95,7 @@ func (f *Facts) nftLine(file host.File, p *place) (name string, line int) {
 		return "", 0
 	}
 	if r := f.like(set, p); r != nil {
-		return r.File, r.Line
+		return r.File, int(r.Line)
 	}
 	return "", 0
 }
@@ -168,7 +168,7 @@ func (f *Facts) iptablesLine(file host.File, p *place) int {
 		case err != nil:
 			return 0
 		}
-		if r := f.like(set, p); r != nil && r.Line >= 1 && r.Line <= len(origin) {
+		if r := f.like(set, p); r != nil && r.Line >= 1 && int(r.Line) <= len(origin) {
 			return origin[r.Line-1]
 		}
 		return 0

@@ -56,7 +56,9 @@ func TestHoldersInherited(t *testing.T) {
 			}
 		}
 		// Here by its own descriptor and by file's.
-		if want := []int{os.Getpid(), os.Getpid(), child.Process.Pid}; !slices.Equal(holders, want) {
+		want := []int{os.Getpid(), os.Getpid(), child.Process.Pid}
+		slices.Sort(want) // a later process may have a lower number
+		if !slices.Equal(holders, want) {
 			t.Errorf("every=%v: holders %v, want %v", every, holders, want)
 		}
 		if len(got.BySocket) != 1 {

@@ -188,7 +188,7 @@ func forgetUnknown(live *rules.Table, set *rules.Ruleset, compared, unknown *int
 		for i, c := range table.Chains {
 			for j, r := range c.Rules {
 				same := true
-				for _, e := range r.Exprs {
+				for _, e := range r.Exprs.All() {
 					_, opaque := e.(*rules.Opaque)
 					m, match := e.(*rules.Match)
 					same = same && !opaque && !(match && m.Sets != nil)
@@ -197,9 +197,9 @@ func forgetUnknown(live *rules.Table, set *rules.Ruleset, compared, unknown *int
 					continue
 				}
 				*unknown++
-				r.Exprs = nil
+				r.Exprs = rules.List{}
 				if i < len(live.Chains) && j < len(live.Chains[i].Rules) {
-					live.Chains[i].Rules[j].Exprs = nil
+					live.Chains[i].Rules[j].Exprs = rules.List{}
 				}
 			}
 		}
@@ -240,10 +240,10 @@ func TestLegacyARP(t *testing.T) {
 			t.Errorf("%+v", set.Tables[0])
 			return
 		}
-		if v, ok := at(chains[0].Rules[0].Exprs, 1).(rules.Verdict); !ok || v.Chain != "c" {
+		if v, ok := at(chains[0].Rules[0].Exprs.All(), 1).(rules.Verdict); !ok || v.Chain != "c" {
 			t.Errorf("%+v", chains[0].Rules[0].Exprs)
 		}
-		if target, ok := at(chains[3].Rules[0].Exprs, 1).(*rules.Target); !ok || target.Ext != "mangle" {
+		if target, ok := at(chains[3].Rules[0].Exprs.All(), 1).(*rules.Target); !ok || target.Ext != "mangle" {
 			t.Errorf("%+v", chains[3].Rules[0].Exprs)
 		}
 	})
@@ -400,10 +400,12 @@ func sameChain(t *testing.T, from string, live, text *rules.Chain) {
 			a.Counted, a.Packets, a.Bytes = false, 0, 0
 		}
 		b.Text, b.Line, b.File = "", 0, ""
+		exprs, other := a.Exprs.All(), b.Exprs.All()
+		a.Exprs, b.Exprs = rules.ListOf(exprs...), rules.ListOf(other...)
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: chain %s: %s", from, text.Name, text.Rules[i].Text)
-			for j := range max(len(a.Exprs), len(b.Exprs)) {
-				t.Errorf("  text %+v, live %+v", at(b.Exprs, j), at(a.Exprs, j))
+			for j := range max(len(exprs), len(other)) {
+				t.Errorf("  text %+v, live %+v", at(other, j), at(exprs, j))
 			}
 		}
 	}

@@ -58,10 +58,10 @@ func TestReadNFT(t *testing.T) {
 			return
 		}
 		for i, r := range in.Rules {
-			if r.Number != i+1 || r.Handle == 0 || len(r.Exprs) == 0 {
+			if r.Number != i+1 || r.Handle == 0 || len(r.Exprs.All()) == 0 {
 				t.Errorf("rule %+v", r)
 			}
-			for _, e := range r.Exprs {
+			for _, e := range r.Exprs.All() {
 				if o, opaque := e.(*rules.Opaque); opaque {
 					t.Errorf("rule %d: %s is opaque: %s", r.Number, o.Kind, o.Why)
 				}

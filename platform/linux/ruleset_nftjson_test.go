@@ -162,7 +162,7 @@ func TestNFTJSONOfIptables(t *testing.T) {
 			for _, c := range table.Chains {
 				for _, r := range c.Rules {
 					text := string(table.Backend) + ":"
-					for _, e := range r.Exprs {
+					for _, e := range r.Exprs.All() {
 						text += " " + e.Name()
 					}
 					got = append(got, text)
@@ -201,7 +201,7 @@ func TestNFTJSONDormant(t *testing.T) {
 // withoutDoubt are a chain's rules, without one that says what isn't known of
 // the chain.
 func withoutDoubt(c *rules.Chain) []*rules.Rule {
-	if len(c.Rules) > 0 && len(c.Rules[0].Exprs) > 0 && c.Rules[0].Exprs[0].Name() == "doubt" {
+	if len(c.Rules) > 0 && len(c.Rules[0].Exprs.All()) > 0 && c.Rules[0].Exprs.All()[0].Name() == "doubt" {
 		return c.Rules[1:]
 	}
 	return c.Rules
@@ -281,7 +281,7 @@ func describe(t *rules.Table, r *rules.Rule) string {
 
 func describeRule(b *strings.Builder, t *rules.Table, r *rules.Rule) {
 	fmt.Fprintf(b, "%q %v %d %d", r.Comment, r.Counted, r.Packets, r.Bytes)
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		b.WriteString("\n    " + describeExpr(t, e))
 	}
 }

@@ -302,13 +302,14 @@ func readAgain(t *testing.T, table *rules.Table, printed string) {
 func numberless(table *rules.Table) {
 	for _, c := range table.Chains {
 		for _, r := range c.Rules {
-			for i, e := range r.Exprs {
+			exprs := r.Exprs.All()
+			for i, e := range exprs {
 				switch e := e.(type) {
 				case *rules.Match:
 					if e.Ext == "set" {
 						again := *e
 						again.Data = append([]byte{0xff, 0xff}, e.Data[2:]...)
-						r.Exprs[i] = &again
+						exprs[i] = &again
 					}
 				case *rules.Target:
 					if e.Ext == "SET" {
@@ -317,10 +318,11 @@ func numberless(table *rules.Table) {
 						for at := 0; at < 12; at += 4 {
 							again.Data[at], again.Data[at+1] = 0xff, 0xff
 						}
-						r.Exprs[i] = &again
+						exprs[i] = &again
 					}
 				}
 			}
+			r.Exprs = rules.ListOf(exprs...)
 		}
 	}
 }

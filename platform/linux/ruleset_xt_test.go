@@ -324,7 +324,7 @@ func onlyRule(set *rules.Ruleset, r countedRule, facts eval.Host) *eval.Machine 
 		if table == r.table {
 			own := *r.from
 			drop := *r.rule
-			drop.Exprs = append(slices.Clone(r.rule.Exprs), &rules.Immediate{Verdict: &rules.Verdict{Kind: rules.Drop}})
+			drop.Exprs = rules.ListOf(append(slices.Clone(r.rule.Exprs.All()), &rules.Immediate{Verdict: &rules.Verdict{Kind: rules.Drop}})...)
 			own.Rules = []*rules.Rule{&drop}
 			copied.Chains = append(copied.Chains, &own)
 		}

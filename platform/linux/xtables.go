@@ -80,9 +80,7 @@ func (x xtFamily) table(name string) (*rules.Table, error) {
 		return nil, err
 	}
 	n := min(int(binary.NativeEndian.Uint32(info[len(info)-8:])), len(entries)/xtEntryLeast)
-	room := &iptables.Room{Rules: pages[rules.Rule](n), Heads: pages[rules.IPTables](n), Matches: pages[rules.Match](n),
-		Exprs: pages[rules.Expr](iptables.RoomExprs * n)}
-	return iptables.DecodeEntries(x.family, name, info, entries, room)
+	return iptables.DecodeEntries(x.family, name, info, entries, pages[rules.Rule](n))
 }
 
 // pages is memory for n values, in the system's large pages where it has such: a

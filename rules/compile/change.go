@@ -108,6 +108,7 @@ func (c *Compiler) rename(at syntax.Pos, t *table, old, name string) {
 			v.Chain = name
 		}
 	})
+	clear(c.shared.verdict) // they may lead elsewhere now
 	if at, ok := t.wanted[old]; ok {
 		t.wanted[name] = at
 	}
@@ -117,7 +118,7 @@ func (c *Compiler) rename(at syntax.Pos, t *table, old, name string) {
 func (t *table) verdicts(f func(*rules.Verdict)) {
 	for _, chain := range t.Chains {
 		for _, r := range chain.Rules {
-			for _, e := range r.Exprs {
+			for _, e := range r.Exprs.All() {
 				if i, ok := e.(*rules.Immediate); ok && i.Verdict != nil {
 					f(i.Verdict)
 				}
@@ -375,7 +376,7 @@ func (t *table) sweep() {
 	}
 	visit = func(list []*rules.Rule) {
 		for _, r := range list {
-			for _, e := range r.Exprs {
+			for _, e := range r.Exprs.All() {
 				switch e := e.(type) {
 				case *rules.Lookup:
 					sets[e.Set] = true

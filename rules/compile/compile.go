@@ -240,8 +240,9 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 	for _, s := range reduce(t.Family, r.list, c.opts.Unequal) {
 		c.write(g, s)
 	}
-	out := &rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: c.shared.rule(g.exprs), Comment: d.Comment, Line: d.Line, File: d.File}
-	for _, e := range out.Exprs {
+	out := c.shared.packer.Rule()
+	*out = rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: c.shared.rule(t, g.exprs), Comment: d.Comment, Line: int32(d.Line), File: d.File}
+	for _, e := range g.exprs {
 		if n, ok := e.(*rules.Counter); ok {
 			out.Counted, out.Packets, out.Bytes = true, n.Packets, n.Bytes
 		}

@@ -23,7 +23,7 @@ func compiled(t *testing.T, family rules.Family, opts compile.Options, statement
 			t.Fatal(err)
 		}
 	}
-	return c.Ruleset().Tables[0].Chain("c").Rules[0].Exprs
+	return c.Ruleset().Tables[0].Chain("c").Rules[0].Exprs.All()
 }
 
 func kinds(list []rules.Expr) string {

@@ -12,19 +12,20 @@ type shared struct {
 	meta    map[rules.Meta]*rules.Meta
 	ct      map[rules.CT]*rules.CT
 	payload map[rules.Payload]*rules.Payload
-	cmp     map[cmpKey]*rules.Cmp
-	verdict map[rules.VerdictKind]*rules.Immediate
+	bitwise map[bitwiseKey]*rules.Bitwise
+	verdict map[verdictKey]*rules.Immediate
+	packer  rules.Packer
 }
 
-type cmpKey struct {
-	source rules.Reg
-	op     uint32
-	data   string
+type bitwiseKey struct {
+	source, dest rules.Reg
+	length       uint32
+	mask, xor    string
 }
 
 func newShared() shared {
-	return shared{map[rules.Meta]*rules.Meta{}, map[rules.CT]*rules.CT{}, map[rules.Payload]*rules.Payload{}, map[cmpKey]*rules.Cmp{},
-		map[rules.VerdictKind]*rules.Immediate{}}
+	return shared{map[rules.Meta]*rules.Meta{}, map[rules.CT]*rules.CT{}, map[rules.Payload]*rules.Payload{}, map[bitwiseKey]*rules.Bitwise{},
+		map[verdictKey]*rules.Immediate{}, rules.Packer{}}
 }
 
 func once[K comparable, V any](m map[K]*V, key K, v *V) *V {
@@ -37,9 +38,14 @@ func once[K comparable, V any](m map[K]*V, key K, v *V) *V {
 	return v
 }
 
-// rule is the expressions of a rule in as little memory as they take.
-func (s *shared) rule(list []rules.Expr) []rules.Expr {
-	out := make([]rules.Expr, len(list))
+// verdictKey is of a table: its chains may be renamed, see [Compiler.rename].
+type verdictKey struct {
+	table   *table
+	verdict rules.Verdict
+}
+
+// rule is the expressions of a table's rule in as little memory as they take.
+func (s *shared) rule(t *table, list []rules.Expr) rules.List {
 	for i, e := range list {
 		switch x := e.(type) {
 		case *rules.Meta:
@@ -48,14 +54,16 @@ func (s *shared) rule(list []rules.Expr) []rules.Expr {
 			e = once(s.ct, *x, x)
 		case *rules.Payload:
 			e = once(s.payload, *x, x)
-		case *rules.Cmp:
-			e = once(s.cmp, cmpKey{x.Source, x.Op, string(x.Data)}, x)
+		case *rules.Bitwise:
+			if x.Op == 0 && !x.HasSource2 {
+				e = once(s.bitwise, bitwiseKey{x.Source, x.Dest, x.Len, string(x.Mask), string(x.Xor)}, x)
+			}
 		case *rules.Immediate:
-			if v := x.Verdict; v != nil && v.Chain == "" {
-				e = once(s.verdict, v.Kind, x)
+			if x.Verdict != nil {
+				e = once(s.verdict, verdictKey{t, *x.Verdict}, x)
 			}
 		}
-		out[i] = e
+		list[i] = e
 	}
-	return out
+	return s.packer.List(list)
 }

@@ -289,7 +289,7 @@ func (w *walk) dynset(e *rules.Dynset) rules.VerdictKind {
 	if room && !conditional(e.Exprs) && !conditional(x.set.Exprs) {
 		return matched(!e.Invert)
 	}
-	if len(w.rest) == 0 {
+	if w.rest.Empty() {
 		return rules.Continue
 	}
 	return w.perhaps(blame{"dynset", "whether set " + e.Set + " takes the element depends on what has passed before"})

@@ -8,6 +8,14 @@ import (
 	"github.com/portwhy/portwhy/rules"
 )
 
+// Loads, which rules share when they are read.
+var (
+	loadSource = &rules.Payload{Base: 1, Offset: 12, Len: 4}
+	loadPort   = &rules.Payload{Base: 2, Offset: 2, Len: 2}
+	loadL4     = &rules.Meta{Key: metaL4}
+	loadFamily = &rules.Meta{Key: metaNFProto}
+)
+
 // benchRules are rules that don't match: some break off at the address, the
 // others only at the port.
 var benchRules = []struct {
@@ -16,15 +24,15 @@ var benchRules = []struct {
 	make func(i int) rule
 }{
 	{"nft ip, saddr then dport", false, func(i int) rule {
-		return rule{&rules.Payload{Base: 1, Offset: 12, Len: 4}, &rules.Cmp{Data: binary.BigEndian.AppendUint32(nil, 10<<24|uint32(i))},
-			&rules.Meta{Key: metaL4}, &rules.Cmp{Data: []byte{17}}, &rules.Payload{Base: 2, Offset: 2, Len: 2}, &rules.Cmp{Data: u16(uint16(i))}, accept}
+		return rule{loadSource, &rules.Cmp{Data: binary.BigEndian.AppendUint32(nil, 10<<24|uint32(i))},
+			loadL4, &rules.Cmp{Data: []byte{17}}, loadPort, &rules.Cmp{Data: u16(uint16(i))}, accept}
 	}},
 	{"nft ip, dport", false, func(i int) rule {
-		return rule{&rules.Meta{Key: metaL4}, &rules.Cmp{Data: []byte{17}}, &rules.Payload{Base: 2, Offset: 2, Len: 2}, &rules.Cmp{Data: u16(uint16(6000 + i%50000))}, accept}
+		return rule{loadL4, &rules.Cmp{Data: []byte{17}}, loadPort, &rules.Cmp{Data: u16(uint16(6000 + i%50000))}, accept}
 	}},
 	{"nft inet, saddr and dport, counter", false, func(i int) rule {
-		return rule{&rules.Meta{Key: metaNFProto}, &rules.Cmp{Data: []byte{2}}, &rules.Payload{Base: 1, Offset: 12, Len: 4}, &rules.Cmp{Data: []byte{127, 0, 0, 1}},
-			&rules.Meta{Key: metaL4}, &rules.Cmp{Data: []byte{17}}, &rules.Payload{Base: 2, Offset: 2, Len: 2}, &rules.Cmp{Data: u16(uint16(6000 + i%50000))}, &rules.Counter{}, accept}
+		return rule{loadFamily, &rules.Cmp{Data: []byte{2}}, loadSource, &rules.Cmp{Data: []byte{127, 0, 0, 1}},
+			loadL4, &rules.Cmp{Data: []byte{17}}, loadPort, &rules.Cmp{Data: u16(uint16(6000 + i%50000))}, &rules.Counter{}, accept}
 	}},
 	{"iptables, -s", false, func(i int) rule {
 		return rule{&rules.IPTables{Src: binary.BigEndian.AppendUint32(nil, 10<<24|uint32(i)), SrcMask: []byte{255, 255, 255, 255}, Proto: 17}, udpMatch(i), accept}

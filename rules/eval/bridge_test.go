@@ -8,7 +8,7 @@ import (
 
 // standAt is a base chain of one rule.
 func standAt(family rules.Family, hook rules.Hook, priority int32, exprs ...rules.Expr) *rules.Table {
-	c := &rules.Chain{Name: "c", Hook: hook, Priority: priority, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Number: 1, Exprs: exprs}}}
+	c := &rules.Chain{Name: "c", Hook: hook, Priority: priority, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Number: 1, Exprs: rules.ListOf(exprs...)}}}
 	return &rules.Table{Family: family, Name: "t", Chains: []*rules.Chain{c}}
 }
 
@@ -123,7 +123,7 @@ func TestMetaOfBridges(t *testing.T) {
 		set := &rules.Ruleset{Tables: []*rules.Table{standAt(rules.Bridge, rules.Forward, 0, &rules.Meta{Key: c.key}, &rules.Cmp{Op: 1, Data: c.want}, drop)}}
 		want := Accept
 		if c.want == nil {
-			set.Tables[0].Chains[0].Rules[0].Exprs[1] = &rules.Counter{}
+			set.Tables[0].Chains[0].Rules[0].Exprs = rules.ListOf(&rules.Meta{Key: c.key}, &rules.Counter{}, drop)
 		}
 		if got := Compile(set, switchHost(nil)).HookOf(rules.Bridge, rules.Forward, p); got.Verdict != want {
 			t.Errorf("key %d at %q: %q, %v", c.key, c.port, got.Verdict, got.Doubts)

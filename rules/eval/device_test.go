@@ -34,7 +34,7 @@ func TestDeviceNotTold(t *testing.T) {
 		{"no output device at input", rules.Input, In, "eth0", "", name(metaOifName, ""), Drop},
 	} {
 		set := &rules.Ruleset{Tables: []*rules.Table{{Backend: rules.NFT, Family: rules.IP, Name: "t",
-			Chains: []*rules.Chain{{Name: "c", Hook: c.hook, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Exprs: c.exprs}}}}}}}
+			Chains: []*rules.Chain{{Name: "c", Hook: c.hook, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Exprs: rules.ListOf(c.exprs...)}}}}}}}
 		p := packet()
 		p.In, p.InIndex, p.Out = c.in, 0, c.out
 		if got := Compile(set, Host{}).Trace(c.way, p).Verdict; got != c.want {

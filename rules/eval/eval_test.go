@@ -21,13 +21,14 @@ func to(kind rules.VerdictKind, chain string) *rules.Immediate {
 // each rule is a list of expressions.
 func chains(policy string, lists ...[][]rules.Expr) *rules.Ruleset {
 	t := &rules.Table{Family: rules.IP, Name: "t"}
+	var packer rules.Packer
 	for i, list := range lists {
 		c := &rules.Chain{Name: string(rune('a' + i))}
 		if i == 0 {
 			c.Hook, c.Type, c.Policy = rules.Input, "filter", policy
 		}
 		for n, exprs := range list {
-			c.Rules = append(c.Rules, &rules.Rule{Number: n + 1, Exprs: exprs})
+			c.Rules = append(c.Rules, &rules.Rule{Number: n + 1, Exprs: packer.List(exprs)})
 		}
 		t.Chains = append(t.Chains, c)
 	}

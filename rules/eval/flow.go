@@ -79,41 +79,48 @@ func dutiesOf(set *rules.Ruleset) map[rules.Family]duties {
 	return all
 }
 
-func addDuties(all map[rules.Family]duties, t *rules.Table) {
+func addDuties(done map[rules.Family]duties, t *rules.Table) {
 	add := func(family rules.Family, d duties) {
 		for _, f := range followed(family) {
-			have := all[f]
-			all[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
+			have := done[f]
+			done[f] = duties{have.gathers || d.gathers, have.tracks || d.tracks, have.maps || d.maps}
 		}
 	}
-	look := func(exprs []rules.Expr) {
+	look := func(e rules.Expr) {
+		family := t.Family
+		if nat, ok := e.(*rules.NAT); ok && nat.Family != 0 {
+			family = nat.Family
+		}
+		tracks := usesConntrack(e)
+		if gathers := tracks || usesDefrag(e); gathers {
+			add(family, duties{gathers: true, tracks: tracks})
+		}
+	}
+	all := func(exprs rules.Exprs) {
 		for _, e := range exprs {
-			family := t.Family
-			if nat, ok := e.(*rules.NAT); ok && nat.Family != 0 {
-				family = nat.Family
-			}
-			tracks := usesConntrack(e)
-			if gathers := tracks || usesDefrag(e); gathers {
-				add(family, duties{gathers: true, tracks: tracks})
-			}
+			look(e)
 		}
 	}
+	var s rules.Scratch
 	for _, c := range t.Chains {
 		if c.Type == "nat" && c.Base() && !t.Dormant() {
 			add(t.Family, duties{maps: true})
 		}
 		for _, r := range c.Rules {
-			look(r.Exprs)
+			exprs := r.Exprs
+			for e := exprs.Next(&s); e != nil; e = exprs.Next(&s) {
+				look(e)
+			}
 		}
 	}
 	for _, s := range t.Sets {
-		look(s.Exprs)
+		all(s.Exprs)
 		for _, el := range s.Elements.All() {
-			look(el.Exprs)
+			all(el.Exprs)
 		}
 	}
 	for _, o := range t.Objects {
-		look([]rules.Expr{o.Expr})
+		look(o.Expr)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // the others before the rules see it.
 func TestFragments(t *testing.T) {
 	at := func(hook rules.Hook, priority int32, exprs ...rules.Expr) *rules.Chain {
-		return &rules.Chain{Name: string(hook), Hook: hook, Priority: priority, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Number: 1, Exprs: exprs}}}
+		return &rules.Chain{Name: string(hook), Hook: hook, Priority: priority, Type: "filter", Policy: "accept", Rules: []*rules.Rule{{Number: 1, Exprs: rules.ListOf(exprs...)}}}
 	}
 	early := at(rules.Prerouting, -300, drop)
 	tracks := at(rules.Forward, 0, &rules.CT{Key: ctState})

@@ -28,7 +28,7 @@ type headKey struct {
 // there, back, from other ports.
 func (w *walk) candidates() []int32 {
 	p := &w.packet
-	if len(w.chain.Rules) < headsLeast || p.Family != rules.IP || len(p.Data) < 20 || len(p.hidden) > 0 || !hasHead(w.chain.Rules[0]) {
+	if len(w.chain.Rules) < headsLeast || p.Family != rules.IP || len(p.Data) < 20 || len(p.hidden) > 0 || w.headOf(w.chain.Rules[0]) == nil {
 		return nil
 	}
 	key := headKey{chain: w.chain, src: [4]byte(p.Data[12:16]), dst: [4]byte(p.Data[16:20]), protocol: p.Data[9]}
@@ -36,8 +36,8 @@ func (w *walk) candidates() []int32 {
 	if !ok {
 		list = []int32{} // not nil: there may be none
 		for i, r := range w.chain.Rules {
-			if hasHead(r) {
-				if v, ok := w.quickHead(r.Exprs[0].(*rules.IPTables)); ok && v == rules.Break {
+			if head := w.headOf(r); head != nil {
+				if v, ok := w.quickHead(head); ok && v == rules.Break {
 					continue
 				}
 			}
@@ -51,12 +51,11 @@ func (w *walk) candidates() []int32 {
 	return list
 }
 
-func hasHead(r *rules.Rule) bool {
-	if len(r.Exprs) == 0 {
-		return false
-	}
-	_, ok := r.Exprs[0].(*rules.IPTables)
-	return ok
+// headOf is the head that a rule begins with; nil if there is none.
+func (w *walk) headOf(r *rules.Rule) *rules.IPTables {
+	exprs := r.Exprs
+	head, _ := exprs.Next(&w.running).(*rules.IPTables)
+	return head
 }
 
 // skim goes through a chain's rules from a place on, leaving out those that the

@@ -25,7 +25,7 @@ func newIndex(t *rules.Table) *index {
 			continue
 		}
 		for _, r := range c.Rules {
-			for _, e := range r.Exprs {
+			for _, e := range r.Exprs.All() {
 				if f, ok := e.(*rules.FlowOffload); ok {
 					x.flows[f.Table] = true
 				}

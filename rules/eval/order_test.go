@@ -14,7 +14,7 @@ func TestOrder(t *testing.T) {
 	chain := func(backend rules.Backend, name, kind string, priority int32, exprs ...rules.Expr) *rules.Table {
 		c := &rules.Chain{Name: name, Hook: rules.Output, Type: kind, Priority: priority, Policy: "accept"}
 		if len(exprs) > 0 {
-			c.Rules = []*rules.Rule{{Number: 1, Exprs: exprs}}
+			c.Rules = []*rules.Rule{{Number: 1, Exprs: rules.ListOf(exprs...)}}
 		}
 		return &rules.Table{Backend: backend, Family: rules.IP, Name: name, Chains: []*rules.Chain{c}}
 	}

@@ -36,7 +36,7 @@ func compareQuick(t *rapid.T, e rules.Expr) bool {
 	family := rapid.SampledFrom([]rules.Family{rules.IP, rules.IP6, rules.Inet, rules.Netdev}).Draw(t, "hook's family")
 	fresh := func() walk {
 		w := walk{m: &Machine{}, packet: p.copy(), verdict: Accept, table: table, chain: &rules.Chain{}, rule: &rules.Rule{},
-			hook: rules.Input, family: family, way: In, arrived: true, unknown: unknown, rest: []rules.Expr{accept}, choices: []choice{{1, 2}}}
+			hook: rules.Input, family: family, way: In, arrived: true, unknown: unknown, rest: rules.ListOf(accept), choices: []choice{{1, 2}}}
 		copy(w.registers[:], state)
 		return w
 	}

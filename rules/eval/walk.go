@@ -67,7 +67,7 @@ type walk struct {
 	index    *index
 	chain    *rules.Chain
 	rule     *rules.Rule
-	rest     []rules.Expr // of the rule, behind the expression that runs
+	rest     rules.List // of the rule, behind the expression that runs
 	priority int32
 	next     string // chain of a jump or goto
 	code     uint32 // all bits of a queue verdict
@@ -75,6 +75,8 @@ type walk struct {
 	changed  bool   // the rule has changed the packet, a mark or the like
 	mapped   bool   // the rule has made a NAT mapping
 	scratch  probe  // of quick
+
+	running, later rules.Scratch // of the expression that runs, and of one behind it
 }
 
 // blame is an expression that can't be decided, and why.
@@ -179,11 +181,11 @@ func (w *walk) base(e entry) bool {
 // one runs the rule's expressions.
 func (w *walk) one() rules.VerdictKind {
 	w.changed, w.mapped = false, false
-	exprs := w.rule.Exprs
-	for i, e := range exprs {
+	rest := w.rule.Exprs
+	for e := rest.Next(&w.running); e != nil; e = rest.Next(&w.running) {
 		v, ok := w.quick(e)
 		if !ok {
-			w.rest = exprs[i+1:]
+			w.rest = rest
 			v = w.expr(e)
 		}
 		if v != rules.Continue {
@@ -275,7 +277,8 @@ func (w *walk) choose(n int, b blame) int {
 // perhaps follows both ways past an expression that matches or doesn't. Where
 // the rule only counts or logs behind it, there is nothing to choose.
 func (w *walk) perhaps(b blame) rules.VerdictKind {
-	for _, e := range w.rest {
+	rest := w.rest
+	for e := rest.Next(&w.later); e != nil; e = rest.Next(&w.later) {
 		if !harmless(e) {
 			if w.choose(2, b) == 1 {
 				return rules.Continue

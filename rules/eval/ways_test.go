@@ -25,8 +25,8 @@ func anywhere(pick byte) *rules.Ruleset {
 			n++
 			t := onDevices(standAt(family, hook, int32(n%3-1), append(slices.Clone(all[list[n%len(list)]]), drop)...), "p1", "p2", "br0", "lo")
 			t.Chains[0].Rules = append(t.Chains[0].Rules,
-				&rules.Rule{Exprs: []rules.Expr{&rules.Payload{Base: uint32(n % 4), Offset: uint32(n % 30), Len: 4}, &rules.Payload{Base: 0, Offset: 6, Len: 6, Write: true}}},
-				&rules.Rule{Exprs: []rules.Expr{&rules.Inner{Type: uint32(n % 5), Flags: uint32(n % 16), HdrSize: 8, Exprs: rules.Exprs{&rules.Payload{Base: uint32(n % 5), Len: 4}}}}})
+				&rules.Rule{Exprs: rules.ListOf(&rules.Payload{Base: uint32(n % 4), Offset: uint32(n % 30), Len: 4}, &rules.Payload{Base: 0, Offset: 6, Len: 6, Write: true})},
+				&rules.Rule{Exprs: rules.ListOf(&rules.Inner{Type: uint32(n % 5), Flags: uint32(n % 16), HdrSize: 8, Exprs: rules.Exprs{&rules.Payload{Base: uint32(n % 5), Len: 4}}})})
 			t.Sets = []*rules.Set{{Name: "s", KeyLen: 4, Known: true}}
 			set.Tables = append(set.Tables, t)
 		}

@@ -260,7 +260,7 @@ func TestTargetBytes(t *testing.T) {
 	nat := func(t *rules.Target, then ...rule) *rules.Ruleset {
 		set := chains("accept", then)
 		set.Tables[0].Chains = append(set.Tables[0].Chains, &rules.Chain{Name: "n", Hook: rules.Prerouting, Type: "nat", Priority: -100, Policy: "accept",
-			Rules: []*rules.Rule{{Exprs: rule{t}}}})
+			Rules: []*rules.Rule{{Exprs: rules.ListOf(t)}}})
 		return set
 	}
 	for _, c := range []struct {

@@ -87,7 +87,7 @@ func firstLine(t *rules.Table) int {
 	for _, c := range t.Chains {
 		for _, r := range c.Rules {
 			if r.Line > 0 {
-				return r.Line
+				return int(r.Line)
 			}
 		}
 	}

@@ -23,28 +23,30 @@ func NameSets(set *rules.Ruleset) {
 			names[s.Index] = s.Name
 		}
 	}
+	var s rules.Scratch
 	for _, t := range set.Tables {
 		for _, c := range t.Chains {
 			for _, r := range c.Rules {
-				nameSets(r.Exprs, names)
+				exprs := r.Exprs
+				for e := exprs.Next(&s); e != nil; e = exprs.Next(&s) {
+					nameSets(e, names)
+				}
 			}
 		}
 	}
 }
 
-func nameSets(exprs []rules.Expr, names map[uint16]string) {
-	for _, e := range exprs {
-		switch e := e.(type) {
-		case *rules.Match:
-			if e.Ext == "set" && e.Sets == nil && int(e.Rev) < len(matchPlaces) {
-				e.Sets = namesAt(e.Data, matchPlaces[e.Rev], names)
-			}
-		case *rules.Target:
-			if e.Ext == "SET" && e.Sets == nil && int(e.Rev) < len(targetPlaces) {
-				e.Sets = namesAt(e.Data, targetPlaces[e.Rev], names)
-				for e.Sets != nil && len(e.Sets) < 3 {
-					e.Sets = append(e.Sets, "")
-				}
+func nameSets(e rules.Expr, names map[uint16]string) {
+	switch e := e.(type) {
+	case *rules.Match:
+		if e.Ext == "set" && e.Sets == nil && int(e.Rev) < len(matchPlaces) {
+			e.Sets = namesAt(e.Data, matchPlaces[e.Rev], names)
+		}
+	case *rules.Target:
+		if e.Ext == "SET" && e.Sets == nil && int(e.Rev) < len(targetPlaces) {
+			e.Sets = namesAt(e.Data, targetPlaces[e.Rev], names)
+			for e.Sets != nil && len(e.Sets) < 3 {
+				e.Sets = append(e.Sets, "")
 			}
 		}
 	}

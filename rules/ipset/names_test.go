@@ -23,7 +23,7 @@ func TestNameSets(t *testing.T) {
 	old := &rules.Target{Ext: "SET", Rev: 1, Data: data(8, 0xffff)}
 	NameSets(&rules.Ruleset{
 		IPSets: []*rules.IPSet{{Name: "a", Index: 7}, {Name: "b", Index: 8}, {Name: "text", Index: unknownIndex}},
-		Tables: []*rules.Table{{Chains: []*rules.Chain{{Rules: []*rules.Rule{{Exprs: []rules.Expr{match, gone, short, target}}, {Exprs: []rules.Expr{old}}}}}}},
+		Tables: []*rules.Table{{Chains: []*rules.Chain{{Rules: []*rules.Rule{{Exprs: rules.ListOf(match, gone, short, target)}, {Exprs: rules.ListOf(old)}}}}}},
 	})
 	for _, c := range []struct {
 		what      string

@@ -221,10 +221,11 @@ func (d *Decoder) rule(t *rules.Table, a *attributes) {
 		a.fail("no chain %s", name)
 		return
 	}
-	list, _ := a.get(4)
-	r := d.newRule()
-	*r = rules.Rule{Handle: a.u64(3), Number: len(c.Rules) + 1, Exprs: d.expressions(list), Comment: a.comment(7, 0)}
-	for _, e := range r.Exprs {
+	raw, _ := a.get(4)
+	list := d.expressions(raw)
+	r := d.packer.Rule()
+	*r = rules.Rule{Handle: a.u64(3), Number: len(c.Rules) + 1, Exprs: d.packer.List(list), Comment: a.comment(7, 0)}
+	for _, e := range list {
 		switch e := e.(type) {
 		case *rules.Counter:
 			r.Counted, r.Packets, r.Bytes = true, e.Packets, e.Bytes

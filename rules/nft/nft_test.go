@@ -109,7 +109,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("%+v", table)
 	}
 	chain := table.Chain("INPUT")
-	if chain.Hook != rules.Input || chain.Policy != "drop" || len(chain.Rules) != 1 || len(chain.Rules[0].Exprs) != 2 {
+	if chain.Hook != rules.Input || chain.Policy != "drop" || len(chain.Rules) != 1 || len(chain.Rules[0].Exprs.All()) != 2 {
 		t.Errorf("%+v", chain)
 	}
 	s := table.Set("s")
@@ -143,7 +143,7 @@ func TestNothingIsKept(t *testing.T) {
 		return join([]byte{NewRule, 2}, attribute(1, "filter"), attribute(2, "INPUT"), nest(4, parts...))
 	}
 	compare := func(port byte) []byte {
-		return nest(1, exprBytes("cmp", be32(1, 8), be32(2, 0), nest(3, raw(1, 0, port))))
+		return nest(1, exprBytes("payload", be32(1, 8), be32(2, 1), be32(3, uint32(port)), be32(4, 2)))
 	}
 	all := append(messages(), rule(compare(22)), rule(compare(23), nest(1, exprBytes("match", attribute(1, "tcp"), be32(2, 0), raw(3, 1, 2, 3, 4)))), rule(compare(22), raw(1, 9)))
 	kept, overwritten := NewDecoder(), NewDecoder()
@@ -162,7 +162,7 @@ func TestNothingIsKept(t *testing.T) {
 		t.Error("what was read has changed with the messages")
 	}
 	list := overwritten.Tables()[0].Chain("INPUT").Rules
-	if len(list) != 4 || list[1].Exprs[0] != list[3].Exprs[0] || list[1].Exprs[0] == list[2].Exprs[0] {
+	if len(list) != 4 || list[1].Exprs.All()[0] != list[3].Exprs.All()[0] || list[1].Exprs.All()[0] == list[2].Exprs.All()[0] {
 		t.Errorf("%+v", list)
 	}
 }
@@ -243,7 +243,7 @@ func FuzzMessage(f *testing.F) {
 		for _, table := range d.Ruleset().Tables {
 			for _, c := range table.Chains {
 				for _, r := range c.Rules {
-					for _, e := range r.Exprs {
+					for _, e := range r.Exprs.All() {
 						if e == nil {
 							t.Fatalf("%+v", r)
 						}

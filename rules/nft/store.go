@@ -10,12 +10,11 @@ import (
 // store is the memory of what there may be many of. Rules are alike: most of
 // their expressions are in other rules, too, and are decoded once.
 type store struct {
-	seed  maphash.Seed
-	known [knownSize]known // the last that fell on each place
-	exprs []rules.Expr     // of the rule that is being read
-	rules []rules.Rule
-	lists []rules.Expr
-	bytes []byte
+	seed   maphash.Seed
+	known  [knownSize]known // the last that fell on each place
+	exprs  []rules.Expr     // of the rule that is being read
+	bytes  []byte
+	packer rules.Packer
 }
 
 // known is an expression, and the bytes that it was decoded from.
@@ -26,9 +25,7 @@ type known struct {
 
 const (
 	knownSize  = 1 << 10
-	rulesBlock = 128 // rules that are allocated at once
-	exprsBlock = 8 * rulesBlock
-	bytesBlock = 32 * rulesBlock
+	bytesBlock = 4096
 )
 
 func newStore() store { return store{seed: maphash.MakeSeed()} }
@@ -58,8 +55,7 @@ func (s *store) own(b []byte) rules.Expr {
 	return e
 }
 
-// keep is a copy. Those of rules that follow each other lie together, as rules
-// are read in that order.
+// keep is a copy, in memory that many share.
 func (s *store) keep(b []byte) []byte {
 	n := len(b)
 	if len(s.bytes) < n {
@@ -71,8 +67,8 @@ func (s *store) keep(b []byte) []byte {
 	return own
 }
 
-// expressions reads a rule's list of NFTA_LIST_ELEM.
-func (s *store) expressions(b []byte) rules.Exprs {
+// expressions reads a rule's list of NFTA_LIST_ELEM. It holds until the next is read.
+func (s *store) expressions(b []byte) []rules.Expr {
 	list := s.exprs[:0]
 	for _, v := range each(b) {
 		list = append(list, s.expression(v))
@@ -81,29 +77,10 @@ func (s *store) expressions(b []byte) rules.Exprs {
 		list = append(list, malformed(a.bad, bytes.Clone(b)))
 	}
 	s.exprs = list
-	if len(list) == 0 {
-		return nil
-	}
-	n := len(list)
-	if len(s.lists) < n {
-		s.lists = make([]rules.Expr, max(n, exprsBlock))
-	}
-	own := s.lists[:n:n]
-	s.lists = s.lists[n:]
-	copy(own, list)
-	return own
+	return list
 }
 
 // malformed stands for the rest of a list of expressions.
 func malformed(why string, b []byte) rules.Expr {
 	return &rules.Opaque{Kind: "expressions", Why: why, Data: b}
-}
-
-func (s *store) newRule() *rules.Rule {
-	if len(s.rules) == 0 {
-		s.rules = make([]rules.Rule, rulesBlock)
-	}
-	r := &s.rules[0]
-	s.rules = s.rules[1:]
-	return r
 }

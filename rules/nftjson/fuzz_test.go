@@ -50,7 +50,7 @@ func check(t *testing.T, set *rules.Ruleset, err error) {
 	for _, table := range set.Tables {
 		for _, c := range table.Chains {
 			for _, r := range c.Rules {
-				for _, e := range r.Exprs {
+				for _, e := range r.Exprs.All() {
 					if o, ok := e.(*rules.Opaque); e == nil || ok && o.Why == "" {
 						t.Fatalf("%+v", r)
 					}
@@ -92,7 +92,7 @@ func FuzzParse(f *testing.F) {
 func TestListed(t *testing.T) {
 	for _, l := range lines(t, "statements.txt") {
 		family, statements, _ := strings.Cut(l, " ")
-		for _, e := range parse(t, around(family, statements)).Tables[0].Chains[0].Rules[0].Exprs {
+		for _, e := range parse(t, around(family, statements)).Tables[0].Chains[0].Rules[0].Exprs.All() {
 			if o, ok := e.(*rules.Opaque); ok && !strings.Contains(o.Why, "time zone") {
 				t.Errorf("%s: %s: %s", l, o.Kind, o.Why)
 			}

@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	var names []string
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		names = append(names, e.Name())
 	}
 	if got := strings.Join(names, " "); got != "meta cmp payload cmp immediate" {
@@ -113,9 +113,9 @@ func TestOpaque(t *testing.T) {
 		match(`{"payload": {"tunnel": "vxlan", "protocol": "ip", "field": "saddr"}}`, `"10.0.0.1"`): "vxlan",
 	} {
 		rs := parse(t, document(statement+`, {"accept": null}`)).Tables[0].Chains[0].Rules[0]
-		o, ok := rs.Exprs[0].(*rules.Opaque)
-		if !ok || !strings.Contains(o.Why, want) || len(rs.Exprs) != 2 {
-			t.Errorf("%s: %+v %v, want %s", statement, rs.Exprs[0], rs.Exprs, want)
+		o, ok := rs.Exprs.All()[0].(*rules.Opaque)
+		if !ok || !strings.Contains(o.Why, want) || len(rs.Exprs.All()) != 2 {
+			t.Errorf("%s: %+v %v, want %s", statement, rs.Exprs.All()[0], rs.Exprs.All(), want)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func match(left, right string) string {
 // A device by index is compared by name, as only the host knows the index.
 func TestDeviceByName(t *testing.T) {
 	for right, want := range map[string]uint32{`"eth0"`: 6, `{"set": ["eth0", "lo"]}`: 6, `"lo"`: 4, `{"set": ["lo", "7"]}`: 4} {
-		e := parse(t, document(match(`{"meta": {"key": "iif"}}`, right))).Tables[0].Chains[0].Rules[0].Exprs[0]
+		e := parse(t, document(match(`{"meta": {"key": "iif"}}`, right))).Tables[0].Chains[0].Rules[0].Exprs.All()[0]
 		if m, ok := e.(*rules.Meta); !ok || m.Key != want {
 			t.Errorf("%s: %+v, want key %d", right, e, want)
 		}
@@ -156,7 +156,7 @@ func TestDoubt(t *testing.T) {
 			continue
 		}
 		if c.doubt {
-			e := got.Rules[0].Exprs
+			e := got.Rules[0].Exprs.All()
 			if v, ok := e[1].(*rules.Immediate); !ok || e[0].Name() != "doubt" || v.Verdict.Kind != rules.Accept {
 				t.Errorf("%s: %+v", c.text, e)
 			}

@@ -309,7 +309,7 @@ func TestBytecode(t *testing.T) {
 			continue
 		}
 		var lines []string
-		for _, e := range r.Tables[0].Chain("k").Rules[0].Exprs {
+		for _, e := range r.Tables[0].Chain("k").Rules[0].Exprs.All() {
 			lines = append(lines, bytecode(r.Tables[0], e))
 		}
 		if got := strings.Join(lines, "; "); got != c.want {

@@ -98,7 +98,7 @@ func lastRule(r *rules.Ruleset, c upstreamCase) []string {
 		}
 		rs := t.Chain(c.chain).Rules
 		var lines []string
-		for _, e := range rs[len(rs)-1].Exprs {
+		for _, e := range rs[len(rs)-1].Exprs.All() {
 			lines = append(lines, bytecode(t, e))
 			name := ""
 			switch e := e.(type) {

@@ -162,9 +162,11 @@ func (r *random) table() *rules.Table {
 		t.Objects = append(t.Objects, &rules.Object{Name: "o\x1b", Type: r.u32() % 12, Expr: e, Comment: "c\x00"})
 	}
 	rule := &rules.Rule{Comment: "a\x00b"}
+	var exprs []rules.Expr
 	for range r.byte() % 24 {
-		rule.Exprs = append(rule.Exprs, r.expr(0))
+		exprs = append(exprs, r.expr(0))
 	}
+	rule.Exprs = rules.ListOf(exprs...)
 	t.Chains = []*rules.Chain{{Name: "c\x1b[2J", Flags: []string{"binding"}, Rules: []*rules.Rule{rule}}, {Name: "d", Rules: []*rules.Rule{rule}}}
 	return t
 }

@@ -40,7 +40,7 @@ var protocols = func() (all [256]string) {
 // saved writes a rule as iptables-save does; false, and nothing, if it isn't one
 // that iptables could have made.
 func (w *writer) saved(c *rules.Chain, r *rules.Rule) bool {
-	exprs := r.Exprs
+	exprs := r.Exprs.All()
 	if w.p.t.Backend == rules.IptablesNFT && !hasHead(exprs) {
 		if !w.back.translate(w.p, r) {
 			return false

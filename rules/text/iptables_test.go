@@ -83,7 +83,7 @@ func TestNothingOfIptablesIsDropped(t *testing.T) {
 		"-A c ! -s 0.0.0.0/0 -p 1000": {&rules.IPTables{Inv: 8, Proto: 1000}},
 		"-A c -j TRACE":               {&rules.IPTables{}, &rules.Target{Ext: "TRACE"}},
 	} {
-		if got := text.Rule(table, chain, &rules.Rule{Exprs: exprs}); got != want {
+		if got := text.Rule(table, chain, &rules.Rule{Exprs: rules.ListOf(exprs...)}); got != want {
 			t.Errorf("got %s\nwant %s", got, want)
 		}
 	}
@@ -147,7 +147,7 @@ func TestPrintedIsReadAgain(t *testing.T) {
 func printedIsReadAgain(t *rapid.T, family rules.Family, pool []*rules.Rule) {
 	part := rapid.IntRange(0, len(pool)-1)
 	first := pool[part.Draw(t, "first")]
-	head := *first.Exprs[0].(*rules.IPTables)
+	head := *first.Exprs.All()[0].(*rules.IPTables)
 	size := 4
 	if family == rules.IP6 {
 		size = 16
@@ -185,24 +185,24 @@ func printedIsReadAgain(t *rapid.T, family rules.Family, pool []*rules.Rule) {
 	}
 	exprs := rules.Exprs{&head}
 	for range rapid.IntRange(0, 3).Draw(t, "matches") {
-		for _, e := range pool[part.Draw(t, "match")].Exprs[1:] {
+		for _, e := range pool[part.Draw(t, "match")].Exprs.All()[1:] {
 			if m, ok := e.(*rules.Match); ok && !again[m.Ext] {
 				exprs = append(exprs, m)
 			}
 		}
 	}
-	for _, e := range first.Exprs[1:] {
+	for _, e := range first.Exprs.All()[1:] {
 		if _, match := e.(*rules.Match); !match {
 			exprs = append(exprs, e)
 		}
 	}
 	table := parsed(t, family, "*filter\n:c1 - [0:0]\n:c2 - [0:0]\nCOMMIT\n")
 	chain := table.Chain("INPUT")
-	chain.Rules = []*rules.Rule{{Number: 1, Exprs: exprs}}
+	chain.Rules = []*rules.Rule{{Number: 1, Exprs: rules.ListOf(exprs...)}}
 	printed := text.Table(table)
 	got := parsed(t, family, printed).Chain("INPUT").Rules[0]
-	if !reflect.DeepEqual(got.Exprs, exprs) {
-		t.Fatalf("%s\n got %+v\nwant %+v", printed, got.Exprs, exprs)
+	if !reflect.DeepEqual(got.Exprs.All(), exprs) {
+		t.Fatalf("%s\n got %+v\nwant %+v", printed, got.Exprs.All(), exprs)
 	}
 	if line := text.Rule(table, chain, got); got.Text != line || !strings.Contains(printed, "\n"+line+"\n") {
 		t.Fatalf("%s, then %s", got.Text, line)
@@ -245,7 +245,7 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 		{`reject [ -m ttl --ttl-eq 5 ] [ -j NEW [revision 1 0x07] ]`, rules.Exprs{&rules.Reject{Code: 3},
 			&rules.Match{Ext: "ttl", Data: []byte{0, 5, 0, 0, 0, 0, 0, 0}}, &rules.Target{Ext: "NEW", Rev: 1, Data: []byte{7}}}},
 	} {
-		r := &rules.Rule{Exprs: c.exprs}
+		r := &rules.Rule{Exprs: rules.ListOf(c.exprs...)}
 		if strings.Contains(c.want, "comment") {
 			r.Comment = "x y"
 		}
@@ -254,7 +254,7 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 		}
 	}
 	if got := text.Table(&rules.Table{Backend: rules.IptablesNFT, Family: rules.IP, Name: "x", Flags: []string{"dormant"},
-		Chains: []*rules.Chain{{Name: "c", Rules: []*rules.Rule{{Exprs: rules.Exprs{&rules.Notrack{}}}}}}}); got !=
+		Chains: []*rules.Chain{{Name: "c", Rules: []*rules.Rule{{Exprs: rules.ListOf(&rules.Notrack{})}}}}}); got !=
 		"# flags dormant\n*x\n:c - [0:0]\n-A c [nft] notrack\nCOMMIT\n" {
 		t.Error(got)
 	}
@@ -262,13 +262,13 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 
 // BenchmarkSavedNFT is BenchmarkSaved for iptables-nft.
 func BenchmarkSavedNFT(b *testing.B) {
-	conntrack := parsed(b, rules.IP, "*filter\n-A INPUT -m conntrack --ctstate NEW\nCOMMIT\n").Chain("INPUT").Rules[0].Exprs[1]
+	conntrack := parsed(b, rules.IP, "*filter\n-A INPUT -m conntrack --ctstate NEW\nCOMMIT\n").Chain("INPUT").Rules[0].Exprs.All()[1]
 	chain := &rules.Chain{Name: "INPUT", Hook: rules.Input, Policy: "accept"}
 	for i := range 50_000 {
-		chain.Rules = append(chain.Rules, &rules.Rule{Exprs: rules.Exprs{&rules.Meta{Key: 6}, &rules.Cmp{Data: []byte("eth0\x00")},
+		chain.Rules = append(chain.Rules, &rules.Rule{Exprs: rules.ListOf(&rules.Meta{Key: 6}, &rules.Cmp{Data: []byte("eth0\x00")},
 			&rules.Meta{Key: 16}, &rules.Cmp{Data: []byte{6}}, &rules.Payload{Base: 1, Offset: 12, Len: 4}, &rules.Cmp{Data: []byte{10, byte(i >> 16), byte(i >> 8), byte(i)}},
 			&rules.Payload{Base: 2, Offset: 2, Len: 2}, &rules.Cmp{Data: []byte{byte(i >> 8), byte(i)}}, conntrack, &rules.Counter{},
-			&rules.Immediate{Verdict: &rules.Verdict{Kind: rules.Accept}}}})
+			&rules.Immediate{Verdict: &rules.Verdict{Kind: rules.Accept}})})
 	}
 	table := &rules.Table{Backend: rules.IptablesNFT, Family: rules.IP, Name: "filter", Chains: []*rules.Chain{chain}}
 	b.ReportAllocs()

@@ -78,7 +78,7 @@ func (x *translation) translate(p *printer, r *rules.Rule) bool {
 	if p.family != rules.IP && p.family != rules.IP6 {
 		return false
 	}
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		if x.ended || !x.expr(e) {
 			return false
 		}

@@ -161,7 +161,7 @@ func (w *writer) rule(c *rules.Chain, r *rules.Rule) {
 // native writes a rule as nft does.
 func (w *writer) native(r *rules.Rule) {
 	rd := &reader{p: w.p}
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		rd.read(e)
 	}
 	first := true

@@ -31,7 +31,7 @@ func TestTunnels(t *testing.T) {
 		{[]rules.Expr{in(1, protocol), is(8, 0), in(2, load(1, 12, 4)), is(1, 2, 3, 4)}, "vxlan meta protocol ip geneve @nh,96,32 0x1020304"},
 		{[]rules.Expr{in(9, protocol)}, "[ inner {Type:9"},
 	} {
-		rule := &rules.Rule{Exprs: c.exprs}
+		rule := &rules.Rule{Exprs: rules.ListOf(c.exprs...)}
 		got := text.Rule(&rules.Table{Family: rules.Inet}, &rules.Chain{}, rule)
 		if len(got) < len(c.want) || got[:len(c.want)] != c.want || c.want[0] != '[' && got != c.want {
 			t.Errorf("%s, want %s", got, c.want)

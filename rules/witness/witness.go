@@ -33,7 +33,7 @@ func Packet(t *rules.Table, hook rules.Hook, r *rules.Rule) *eval.Packet {
 	if t.Family == rules.IP6 {
 		w.family = rules.IP6
 	}
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		w.read(e)
 	}
 	return w.packet(hook)

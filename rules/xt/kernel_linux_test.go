@@ -98,7 +98,7 @@ func kernel(l line) [4]string {
 	if err != nil {
 		return [4]string{"refused", "", err.Error(), "-"}
 	}
-	for _, e := range table.Chain(l.chain).Rules[0].Exprs {
+	for _, e := range table.Chain(l.chain).Rules[0].Exprs.All() {
 		m, ok := e.(*rules.Match)
 		if target, is := e.(*rules.Target); is && l.target {
 			m, ok = &rules.Match{Ext: target.Ext, Rev: target.Rev, Data: target.Data}, true

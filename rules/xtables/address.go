@@ -12,8 +12,9 @@ import (
 type network struct{ address, mask []byte }
 
 // networks reads what follows -s or -d: addresses with or without a mask,
-// separated by commas. It says what is wrong with the one that it can't read.
-func (p *parser) networks(list string) (nets []network, wrong string) {
+// separated by commas, and adds it to nets. It says what is wrong with the one that
+// it can't read.
+func (p *parser) networks(nets []network, list string) ([]network, string) {
 	for s := range strings.SplitSeq(list, ",") {
 		s = strings.TrimLeft(s, " \t")
 		n, wrong := p.network(s)
@@ -50,7 +51,7 @@ func (p *parser) network(s string) (n network, wrong string) {
 	for i := range a {
 		a[i] &= n.mask[i]
 	}
-	n.address = p.keep(a)
+	n.address = append([]byte(nil), a...)
 	return n, ""
 }
 
@@ -106,7 +107,7 @@ func (p *parser) mask(s string, given bool) []byte {
 	if !ok || size == 4 && strings.Count(s, ".") != 3 {
 		return nil
 	}
-	return p.keep(m)
+	return append([]byte(nil), m...)
 }
 
 // bits is a mask of n ones. There are few, so they are made once.

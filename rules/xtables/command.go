@@ -28,7 +28,7 @@ func (p *parser) command() error {
 		return p.fail(open, "expected a closing quote")
 	}
 	p.words = words
-	r := p.store.rule()
+	r := p.packer.Rule()
 	at := 0
 	if strings.HasPrefix(words[0].text, "[") {
 		var ok bool
@@ -181,7 +181,8 @@ func (p *parser) jumpedTo(chain string) (bool, error) {
 			return false, err
 		}
 		for _, r := range c.Rules {
-			if last, ok := r.Exprs[len(r.Exprs)-1].(*rules.Immediate); ok && last.Verdict.Chain == chain {
+			exprs := r.Exprs.All()
+			if last, ok := exprs[len(exprs)-1].(*rules.Immediate); ok && last.Verdict.Chain == chain {
 				return true, nil
 			}
 		}

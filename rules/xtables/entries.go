@@ -15,38 +15,6 @@ import (
 // ErrEntries means that a table's bytes are not what they should be.
 var ErrEntries = errors.New("unexpected table of iptables")
 
-// layout is where the fields of struct ipt_entry, ip6t_entry and arpt_entry are
-// (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h,
-// linux/netfilter_arp/arp_tables.h), and the hooks in the order of their numbers.
-type layout struct {
-	address               int // size of an address: source, destination and their masks come first
-	devices               int // names of both, then masks of both
-	proto, tos, flags     int // tos is 0 where there is none
-	inv, target, counters int
-	size                  int
-	leaves                uint8 // the flag of a goto
-	hooks                 []rules.Hook
-}
-
-var layouts = map[rules.Family]layout{
-	rules.IP: {address: 4, devices: 16, proto: 80, flags: 82, inv: 83, target: 88, counters: 96, size: 112,
-		leaves: flagGoto4, hooks: ipHooks},
-	rules.IP6: {address: 16, devices: 64, proto: 128, tos: 130, flags: 131, inv: 132, target: 140, counters: 152, size: 168,
-		leaves: flagGoto6, hooks: ipHooks},
-	rules.ARP: {target: 164, counters: 176, size: 192, hooks: []rules.Hook{rules.Input, rules.Output, rules.Forward}},
-}
-
-var ipHooks = []rules.Hook{rules.Prerouting, rules.Input, rules.Forward, rules.Output, rules.Postrouting}
-
-// InfoSize is the size of struct ipt_getinfo, ip6t_getinfo or arpt_getinfo.
-func InfoSize(f rules.Family) int { return 44 + 8*len(layouts[f].hooks) }
-
-const (
-	deviceSize = 16 // IFNAMSIZ
-	headSize   = 32 // of struct xt_entry_match and xt_entry_target
-	nameSize   = 29 // XT_EXTENSION_MAXNAMELEN
-)
-
 // entry is where one rule of the kernel's table stands.
 type entry struct{ at, target, end int }
 
@@ -60,19 +28,22 @@ type decoder struct {
 	names    map[string]string
 	ext      string // name of the last extension
 	verdicts map[rules.Verdict]*rules.Immediate
-	last     *rules.IPTables
 	// lastVerdict is what the rule before ended in: most often it is the same.
 	lastVerdict *rules.Immediate
 	exprs       []rules.Expr
-	store
+	head        rules.IPTables // of the rule that is read
+	matches     []*rules.Match // of this rule that the packer copies, and of others
+	used        int
+	packer      rules.Packer
+	room        []rules.Rule
 }
 
 // DecodeEntries reads a table of iptables-legacy as the kernel gives it: info
 // is what IPT_SO_GET_INFO answers (struct ipt_getinfo), blob the entries that
 // IPT_SO_GET_ENTRIES gives behind its header; for IPv6 and ARP likewise. Matches and
-// targets share blob's memory. What is made of it is put into room first, and into
-// memory of its own where that is too little or nil. An error wraps [ErrEntries].
-func DecodeEntries(family rules.Family, name string, info, blob []byte, room *Room) (*rules.Table, error) {
+// targets share blob's memory. Its rules are put into room first, and into
+// memory of their own where that is too little. An error wraps [ErrEntries].
+func DecodeEntries(family rules.Family, name string, info, blob []byte, room []rules.Rule) (*rules.Table, error) {
 	l, ok := layouts[family]
 	table := newTable(rules.IptablesLegacy, family, name)
 	if !ok || table == nil {
@@ -81,10 +52,7 @@ func DecodeEntries(family rules.Family, name string, info, blob []byte, room *Ro
 	if len(info) < InfoSize(family) {
 		return nil, fmt.Errorf("%w: %d bytes of information on table %s", ErrEntries, len(info), name)
 	}
-	d := &decoder{layout: l, blob: blob, table: table, names: map[string]string{}, verdicts: map[rules.Verdict]*rules.Immediate{}}
-	if room != nil {
-		d.store = store{rules: room.Rules, heads: room.Heads, matches: room.Matches, lists: room.Exprs}
-	}
+	d := newDecoder(decoder{layout: l, blob: blob, table: table, room: room})
 	if err := d.decode(info); err != nil {
 		return nil, fmt.Errorf("%w: table %s: %w", ErrEntries, name, err)
 	}
@@ -254,7 +222,12 @@ func (d *decoder) chain(s span) error {
 		return nil
 	}
 	s.chain.Rules = make([]*rules.Rule, n)
-	block := d.block(n)
+	var block []rules.Rule
+	if len(d.room) < n {
+		block = make([]rules.Rule, n)
+	} else {
+		block, d.room = d.room[:n:n], d.room[n:]
+	}
 	if n < partLeast {
 		return d.part(s, block, 0, n)
 	}
@@ -264,7 +237,7 @@ func (d *decoder) chain(s span) error {
 	var wait sync.WaitGroup
 	for i := range parts {
 		from, to := i*n/parts, (i+1)*n/parts
-		f := d.fork(to - from)
+		f := newDecoder(decoder{layout: d.layout, blob: d.blob, table: d.table, entries: d.entries, chains: d.chains})
 		wait.Go(func() { errs[i] = f.part(s, block, from, to) })
 	}
 	wait.Wait()
@@ -276,10 +249,10 @@ const (
 	partsMost = 4
 )
 
-// fork is a decoder of the same table, with memory of its own for so many rules.
-func (d *decoder) fork(n int) *decoder {
-	return &decoder{layout: d.layout, blob: d.blob, table: d.table, entries: d.entries, chains: d.chains, store: d.cut(n),
-		names: map[string]string{}, verdicts: map[rules.Verdict]*rules.Immediate{}}
+// newDecoder is a decoder that nothing was read with.
+func newDecoder(d decoder) *decoder {
+	d.names, d.verdicts = map[string]string{}, map[rules.Verdict]*rules.Immediate{}
+	return &d
 }
 
 // part reads the rules of a chain from one place to before another.
@@ -301,15 +274,15 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 	r.Packets = binary.NativeEndian.Uint64(d.blob[e.at+d.counters:])
 	r.Bytes = binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])
 	leaves := false
+	d.used = 0
 	if b := d.blob[e.at : e.at+d.size]; d.table.Family == rules.ARP {
 		d.exprs = append(d.exprs[:0], arpHead(b[:d.target]))
 	} else {
-		head, odd := d.head(b)
-		d.exprs = append(d.exprs[:0], head)
-		if odd != nil {
+		d.exprs = append(d.exprs[:0], &d.head)
+		if odd := d.readHead(b); odd != nil {
 			d.exprs = append(d.exprs, odd)
 		}
-		leaves = head.Flags&d.leaves != 0
+		leaves = d.head.Flags&d.leaves != 0
 	}
 	for at := e.at + d.size; at < e.target; {
 		size := 0
@@ -319,8 +292,7 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 		if size < headSize || size > e.target-at {
 			return fmt.Errorf("a match has %d of %d bytes", size, e.target-at)
 		}
-		m := d.match()
-		m.Ext, m.Rev, m.Data = d.extension(d.blob[at : at+size])
+		m := d.match(d.blob[at : at+size])
 		if m.Ext == "comment" {
 			r.Comment = cString(m.Data)
 		}
@@ -334,8 +306,23 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 	if target != nil {
 		d.exprs = append(d.exprs, target)
 	}
-	r.Exprs = d.list(d.exprs)
+	r.Exprs = d.packer.List(d.exprs)
 	return nil
+}
+
+// match reads a match, into memory that is used again if the packer copies it.
+func (d *decoder) match(b []byte) *rules.Match {
+	if d.used == len(d.matches) {
+		d.matches = append(d.matches, &rules.Match{})
+	}
+	m := d.matches[d.used]
+	m.Ext, m.Rev, m.Data = d.extension(b)
+	if rules.Copies(m) {
+		d.used++
+		return m
+	}
+	own := *m
+	return &own
 }
 
 // extension reads struct xt_entry_match or xt_entry_target.
@@ -410,10 +397,11 @@ func (d *decoder) targetExpr(e entry, leaves bool) (rules.Expr, error) {
 // arpHead keeps struct arpt_arp as it is.
 func arpHead(b []byte) rules.Expr { return &rules.ARPTables{Data: b} }
 
-// head reads struct ipt_ip or ip6t_ip6. What can't be said of a device's name
-// in rules.IPTables is the second.
-func (d *decoder) head(b []byte) (*rules.IPTables, rules.Expr) {
-	h := rules.IPTables{Proto: binary.NativeEndian.Uint16(b[d.proto:]), Flags: b[d.flags], Inv: b[d.inv]}
+// readHead reads struct ipt_ip or ip6t_ip6. What can't be said of a device's name
+// in rules.IPTables is returned.
+func (d *decoder) readHead(b []byte) rules.Expr {
+	h := &d.head
+	*h = rules.IPTables{Proto: binary.NativeEndian.Uint16(b[d.proto:]), Flags: b[d.flags], Inv: b[d.inv]}
 	if d.tos != 0 {
 		h.TOS = b[d.tos]
 	}
@@ -422,23 +410,15 @@ func (d *decoder) head(b []byte) (*rules.IPTables, rules.Expr) {
 	h.Dst, h.DstMask = d.network(b[n:2*n:2*n], b[3*n:4*n:4*n])
 	names := b[d.devices : d.devices+4*deviceSize]
 	if h.Inv&(notIn|notOut) == 0 && [4 * deviceSize]byte(names) == [4 * deviceSize]byte{} {
-		return d.shared(h), nil // most rules name no device
+		return nil // most rules name no device
 	}
 	in, ok1 := d.device(names[:deviceSize], names[2*deviceSize:3*deviceSize], h.Inv&notIn != 0)
 	out, ok2 := d.device(names[deviceSize:2*deviceSize], names[3*deviceSize:], h.Inv&notOut != 0)
 	h.In, h.Out = in, out
 	if !ok1 || !ok2 {
-		return d.store.head(h), &rules.Opaque{Kind: "iptables", Why: "a device's name has an unusual mask", Data: names}
+		return &rules.Opaque{Kind: "iptables", Why: "a device's name has an unusual mask", Data: names}
 	}
-	return d.shared(h), nil
-}
-
-// shared is the head of the rule before where it is the same.
-func (d *decoder) shared(h rules.IPTables) *rules.IPTables {
-	if d.last == nil || !sameHead(d.last, &h) {
-		d.last = d.store.head(h)
-	}
-	return d.last
+	return nil
 }
 
 // network leaves out an address that is not looked at.

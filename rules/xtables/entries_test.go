@@ -88,8 +88,7 @@ func TestDecodeLongChain(t *testing.T) {
 	}
 	long = append(long, blob[first+size:]...)
 	for _, room := range []int{0, 1, n, n + 4} {
-		table, err := DecodeEntries(rules.IP, "filter", info, long, &Room{make([]rules.Rule, room), make([]rules.IPTables, room),
-			make([]rules.Match, room), make([]rules.Expr, RoomExprs*room)})
+		table, err := DecodeEntries(rules.IP, "filter", info, long, make([]rules.Rule, room))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package xtables
 
 import (
-	"bytes"
 	"reflect"
 
 	"github.com/portwhy/portwhy/rules"
@@ -39,14 +38,13 @@ func (p *parser) expand(s *spec) ([]*rules.Rule, error) {
 	for _, src := range s.src {
 		for _, dst := range s.dst {
 			if len(made) > 0 {
-				again := p.store.rule()
+				again := p.packer.Rule()
 				*again = *r
 				r = again
 			}
-			head := s.head
-			head.Src, head.SrcMask, head.Dst, head.DstMask = src.address, src.mask, dst.address, dst.mask
-			list[0] = p.sharedHead(head)
-			r.Exprs = p.store.list(list)
+			s.head.Src, s.head.SrcMask, s.head.Dst, s.head.DstMask = src.address, src.mask, dst.address, dst.mask
+			list[0] = &s.head
+			r.Exprs = p.packer.List(list)
 			made = append(made, r)
 		}
 	}
@@ -54,19 +52,5 @@ func (p *parser) expand(s *spec) ([]*rules.Rule, error) {
 	return made, nil
 }
 
-// sharedHead is the same head as before if nothing differs.
-func (p *parser) sharedHead(h rules.IPTables) *rules.IPTables {
-	if p.last != nil && sameHead(p.last, &h) {
-		return p.last
-	}
-	p.last = p.store.head(h)
-	return p.last
-}
-
-func sameHead(a, b *rules.IPTables) bool {
-	return a.In == b.In && a.Out == b.Out && a.Proto == b.Proto && a.Flags == b.Flags && a.Inv == b.Inv && a.TOS == b.TOS &&
-		bytes.Equal(a.Src, b.Src) && bytes.Equal(a.SrcMask, b.SrcMask) && bytes.Equal(a.Dst, b.Dst) && bytes.Equal(a.DstMask, b.DstMask)
-}
-
 // sameExprs reports whether two rules do the same, as -D compares them.
-func sameExprs(a, b []rules.Expr) bool { return reflect.DeepEqual(a, b) }
+func sameExprs(a, b rules.List) bool { return reflect.DeepEqual(a.All(), b.All()) }

@@ -61,14 +61,13 @@ type parser struct {
 	known    map[matchKey]knownExt
 	masks    map[int][]byte
 	devices  map[string]string
-	last     *rules.IPTables
 	work     int // rules that were moved or looked at
 
 	// Used again for each line.
-	exts  []extension
-	exprs []rules.Expr
-	made  []*rules.Rule
-	store
+	spec   spec
+	exprs  []rules.Expr
+	made   []*rules.Rule
+	packer rules.Packer
 }
 
 // matchKey is what an extension's meaning depends on: its words, up to the next
@@ -168,7 +167,7 @@ func (p *parser) startTable(name string) error {
 	for _, c := range t.Chains {
 		p.chains[c.Name] = c
 	}
-	p.verdicts, p.known, p.last = nil, nil, nil
+	p.verdicts, p.known = nil, nil
 	return nil
 }
 

@@ -54,7 +54,7 @@ func TestRule(t *testing.T) {
 // describe is a rule in few words.
 func describe(r *rules.Rule) string {
 	var list []string
-	for _, e := range r.Exprs {
+	for _, e := range r.Exprs.All() {
 		switch e := e.(type) {
 		case *rules.IPTables:
 			list = append(list, "{"+describeHead(e)+"}")
@@ -244,7 +244,7 @@ func FuzzParse(f *testing.F) {
 		for _, table := range set.Tables {
 			for _, c := range table.Chains {
 				for i, r := range c.Rules {
-					if r.Number != i+1 || len(r.Exprs) == 0 || r.Line == 0 {
+					if r.Number != i+1 || len(r.Exprs.All()) == 0 || r.Line == 0 {
 						t.Fatalf("rule %+v", r)
 					}
 				}

@@ -1,6 +1,7 @@
 package xtables
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ type spec struct {
 	head     rules.IPTables
 	src, dst []network
 	proto    uint16
-	seen     string // letters of options that may be there once only
+	seen     []byte // letters of options that may be there once only
 	exts     []extension
 	verdict  rules.Expr
 }
@@ -60,25 +61,25 @@ type spec struct {
 // ruleSpec reads a rule from words[at:]. Lists of addresses make several rules
 // of one line.
 func (p *parser) ruleSpec(r *rules.Rule, c *rules.Chain, at int) ([]*rules.Rule, error) {
-	s := spec{rule: r, chain: c, proto: p.findProto(at), exts: p.exts[:0]}
+	s := &p.spec
+	*s = spec{rule: r, chain: c, proto: p.findProto(at), seen: s.seen[:0], src: s.src[:0], dst: s.dst[:0], exts: s.exts[:0]}
 	for at < len(p.words) {
-		n, err := p.option(&s, at)
+		n, err := p.option(s, at)
 		if err != nil {
 			return nil, err
 		}
 		at += n
 	}
-	p.exts = s.exts
 	for i := range s.exts {
 		if e := &s.exts[i]; e.err != nil {
 			return nil, p.fail(e.name.column, "%s", e.err)
 		}
 	}
-	r.File, r.Line, r.Text = p.file, p.line, p.source
+	r.File, r.Line, r.Text = p.file, int32(p.line), p.source
 	if _, rule, counted := strings.Cut(p.source, "] "); counted && p.source[0] == '[' {
 		r.Text = rule
 	}
-	return p.expand(&s)
+	return p.expand(s)
 }
 
 // findProto is the protocol of a rule, which extensions depend on, wherever it
@@ -115,11 +116,11 @@ func (p *parser) option(s *spec, at int) (int, error) {
 	if key == 'g' {
 		key = 'j'
 	}
-	if once && strings.IndexByte(s.seen, key) >= 0 {
+	if once && bytes.IndexByte(s.seen, key) >= 0 {
 		return 0, p.fail(w.column, "%s is there twice", w.text)
 	}
 	if once {
-		s.seen += string(rune(key))
+		s.seen = append(s.seen, key)
 	}
 	value := ""
 	if letter != 'f' && letter != '4' && letter != '6' && strings.IndexByte("sdpiomjgc", letter) >= 0 {
@@ -186,23 +187,23 @@ func (p *parser) option(s *spec, at int) (int, error) {
 }
 
 func (p *parser) addresses(s *spec, letter byte, not bool, value string, column int) error {
-	nets, wrong := p.networks(value)
+	to := &s.dst
+	if letter == 's' {
+		to = &s.src
+	}
+	nets, wrong := p.networks(*to, value)
 	if wrong != "" {
 		return p.fail(column, "expected an address: %s", wrong)
 	}
 	if not && len(nets) > 1 {
 		return p.fail(column, "expected one address behind !")
 	}
-	if letter == 's' {
-		s.src = nets
-		if not {
-			s.head.Inv |= notSrc
-		}
-	} else {
-		s.dst = nets
-		if not {
-			s.head.Inv |= notDst
-		}
+	*to = nets
+	switch {
+	case not && letter == 's':
+		s.head.Inv |= notSrc
+	case not:
+		s.head.Inv |= notDst
 	}
 	if len(s.src) > 1 && s.head.Inv&notDst != 0 || len(s.dst) > 1 && s.head.Inv&notSrc != 0 {
 		return p.fail(column, "expected one address: ! is not allowed with lists")
@@ -324,7 +325,8 @@ func (p *parser) verdict(v rules.Verdict) rules.Expr {
 		if p.verdicts == nil {
 			p.verdicts = map[rules.Verdict]rules.Expr{}
 		}
-		e = &rules.Immediate{Verdict: &v}
+		own := v
+		e = &rules.Immediate{Verdict: &own}
 		p.verdicts[v] = e
 	}
 	return e
