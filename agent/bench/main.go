@@ -67,9 +67,10 @@ func run(ctx context.Context, o options) (met bool, err error) {
 		return false, errors.New("too few processes, listeners, files, connections or pairs")
 	}
 	if !o.inside {
-		if _, err := os.Stat(o.portwhy); err != nil {
+		if o.portwhy, err = installed(o.portwhy); err != nil {
 			return false, fmt.Errorf("the program to measure (make build): %w", err)
 		}
+		defer os.Remove(o.portwhy)
 	}
 	if err := furnish(); err != nil {
 		return false, err

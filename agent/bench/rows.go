@@ -34,6 +34,7 @@ func small(out io.Writer, o options, s *scene) (met bool, err error) {
 		what string
 		argv []string
 	}{
+		{"start, and do nothing", []string{o.portwhy, "--version"}},
 		{"diagnose a port that nobody listens on", []string{o.portwhy, "127.0.0.1:9"}},
 		{"diagnose a listener", []string{o.portwhy, taken}},
 		{"predict only", []string{o.portwhy, "--no-probe", "127.0.0.1:9"}},
