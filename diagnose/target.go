@@ -110,7 +110,7 @@ func ParseTarget(input string) (Target, error) {
 			}
 		}
 	} else if strings.ContainsAny(rest, "/?#@") {
-		return bad("has a path or a user, but no scheme; write it as in https://HOST/PATH or HOST:PORT")
+		return bad("has a path or a user, but no scheme; write it as in https://HOST/PATH, unix:///PATH or HOST:PORT")
 	}
 	h, port, err := splitTarget(rest)
 	if err != "" {
