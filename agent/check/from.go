@@ -86,8 +86,9 @@ func (a *asker) source(s Sources, to []netip.Addr, reachable bool) error {
 		}
 		v := &verdict{Range: r, letIn: r.Reaches == sources.Yes}
 		if v.letIn {
-			// What lies behind the firewall is the same for all that it lets in.
-			key := r.Device + " " + r.To.String()
+			// What lies behind the firewall is the same for all that it lets in, but
+			// that the answer may be routed by the mark.
+			key := fmt.Sprint(r.Device, " ", r.To, " ", r.Mark, r.Unmarked)
 			if tried[key] == nil {
 				if tried[key], err = a.predict(r); err != nil {
 					return err

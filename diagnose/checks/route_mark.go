@@ -27,6 +27,11 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 	if err != nil || !lost(r) {
 		return nil, err
 	}
+	unmarked := q
+	unmarked.Mark = 0
+	if r, err := p.Host.RouteTo(p.Ctx, unmarked); err != nil || lost(r) {
+		return nil, err // the mark is not why
+	}
 	tables, err := readTables(p)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ type Range struct {
 	To     netip.Addr
 	Port   uint16
 	Device string // by which the packets come in
+	// Mark is what rules give the packets that they let in; Unmarked: it isn't known.
+	Mark     uint32
+	Unmarked bool
 	// Void: no packet from outside has these sources.
 	Void bool
 	// Some: it is reached from Asked; whether from all others, too, can't be told.
@@ -148,7 +151,8 @@ func (a *asker) limit(l host.Limit) {
 func (a *asker) add(r Range) {
 	if n := len(a.answer.Ranges); n > 0 {
 		before := &a.answer.Ranges[n-1]
-		if before.Reaches == r.Reaches && before.Because == r.Because && before.To == r.To && before.Void == r.Void && before.Some == r.Some && before.Device == r.Device && before.Last.Next() == r.First {
+		if before.Reaches == r.Reaches && before.Because == r.Because && before.To == r.To && before.Void == r.Void && before.Some == r.Some && before.Device == r.Device &&
+			before.Mark == r.Mark && before.Unmarked == r.Unmarked && before.Last.Next() == r.First {
 			if before.Lone {
 				r.First = before.First
 				*before = r
@@ -441,6 +445,8 @@ func (a *asker) look(tracer *firewall.Tracer, r *Range) error {
 	case look.Then != nil && stopped(look.Then, "what follows the first packet"):
 	default:
 		r.Reaches, r.Because = Yes, "the firewall lets it in"
+		mark, known := look.There.Mark()
+		r.Mark, r.Unmarked = mark, !known
 		if d := look.There.DecidedBy; d != nil && !d.Policy {
 			r.By = d
 			r.Because = fmt.Sprintf("%q (%s) lets it in", d.Text, d.Where())
