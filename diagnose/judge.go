@@ -171,7 +171,7 @@ func (f *Flow) predicted() Predicted {
 // weigh gives each of the flow's causes its confidence.
 func (r *run) weigh(f *Flow) {
 	contradicted := ""
-	if f.Observed == nil && len(f.causes) == 0 && f.Listener != nil && (f.Unsure != "" || r.firewallDoubt(f) != "") {
+	if f.Observed == nil && len(f.causes) == 0 && (f.Listener != nil || f.Firewall != nil && f.Firewall.Served) && (f.Unsure != "" || r.firewallDoubt(f) != "") {
 		f.unread = true
 	}
 	for i := range f.causes {

@@ -146,12 +146,12 @@ func arriveIn(p *diagnose.Pass, ns host.Namespace, h host.Host) error {
 	return nil
 }
 
-// lookAgain takes the flow's first packet through this host's rules; nil if they or the
-// packet are not known.
+// lookAgain takes the flow's first packet through this host's rules; nil if there are
+// none, or if they or the packet are not known.
 func lookAgain(p *diagnose.Pass) (*firewall.Tracer, *firewall.Look) {
 	fw, err := p.Host.Firewall(p.Ctx)
 	packet, ok := packetOf(p)
-	if err != nil || len(fw.Limits) > 0 || !ok {
+	if err != nil || len(fw.Limits) > 0 || len(fw.Rules.Tables) == 0 || !ok {
 		return nil, nil
 	}
 	tracer := tracerOf(p, fw.Rules)

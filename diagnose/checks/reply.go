@@ -3,7 +3,6 @@ package checks
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -33,10 +32,7 @@ func runReply(p *diagnose.Pass, dropped bool) error {
 		p.Skip("told by another station, or no packet gets so far")
 		return nil
 	}
-	tracer, look, err := lookIn(p)
-	if err != nil {
-		return err
-	}
+	tracer, look := lookAgain(p)
 	if !dropped && look != nil && look.There.Verdict == "drop" {
 		p.Skip("no packet gets so far")
 		return nil
@@ -50,6 +46,9 @@ func runReply(p *diagnose.Pass, dropped bool) error {
 	case err != nil:
 		return err
 	case a.unknown != "":
+		if s := markerOf(tracer, look); s != nil {
+			a.unknown += fmt.Sprintf(": it is set by %s (%s)", firewall.Quoted(s.Text), s.Where())
+		}
 		f.Unsure = a.unknown
 		p.Unknown(host.Limit{What: "which way the answer to " + f.From.String() + " takes", Why: a.unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
 	case lost(a.route):
@@ -68,22 +67,6 @@ func stoppedWith(p *diagnose.Pass, code string) bool {
 		}
 	}
 	return false
-}
-
-// lookIn takes the flow's first packet through this host's rules; nil where there are
-// none, or where they can't be asked.
-func lookIn(p *diagnose.Pass) (*firewall.Tracer, *firewall.Look, error) {
-	fw, err := p.Host.Firewall(p.Ctx)
-	if err != nil || len(fw.Limits) > 0 || len(fw.Rules.Tables) == 0 {
-		return nil, nil, nil
-	}
-	packet, ok := packetOf(p)
-	if !ok {
-		return nil, nil, nil
-	}
-	tracer := tracerOf(p, fw.Rules)
-	look, err := lookOf(p, tracer, packet)
-	return tracer, look, err
 }
 
 // answerOf is the answer to the flow's first packet.
@@ -126,7 +109,7 @@ func stopReply(p *diagnose.Pass, a wayBack, tracer *firewall.Tracer, look *firew
 	if a.query.Mark != 0 {
 		asked += fmt.Sprintf(" mark %#x", a.query.Mark)
 	}
-	c := diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: !dropped, Culprit: &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: routeText(a.route)},
+	c := diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: !dropped && a.packets == 0, Culprit: &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: routeText(a.route)},
 		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: asked, Value: routeText(a.route)}},
 		Title:    lead + fmt.Sprintf("%s from %s to %s has no way: %s.", what, f.Addr(), f.From, routeText(a.route))}
 	t, err := readTables(p)
@@ -142,7 +125,7 @@ func stopReply(p *diagnose.Pass, a wayBack, tracer *firewall.Tracer, look *firew
 		if rule.Mask != 0 && a.query.Mark != 0 {
 			c.Title = lead + fmt.Sprintf("%s has the mark %#x (%s), and the policy rule %q sends what has it nowhere (%s).", what, a.query.Mark, a.carries, text, routeText(a.route))
 			c.Evidence = append(c.Evidence, a.evidence...)
-			if look != nil && !strings.Contains(a.carries, "SO_MARK") {
+			if a.packets != 0 && look != nil {
 				c.Evidence = append(c.Evidence, markedBy(tracer, look.There)...)
 			}
 		}
@@ -153,6 +136,15 @@ func stopReply(p *diagnose.Pass, a wayBack, tracer *firewall.Tracer, look *firew
 	}
 	p.Stop(c)
 	return nil
+}
+
+// markerOf is the rule that gives the flow's first packet its mark; nil if none does,
+// or if the rules can't be asked.
+func markerOf(tracer *firewall.Tracer, look *firewall.Look) *firewall.Step {
+	if look == nil {
+		return nil
+	}
+	return tracer.Marker(look.There)
 }
 
 // markedBy is the rule that gave a packet its mark.

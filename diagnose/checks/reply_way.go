@@ -27,7 +27,8 @@ type arrival struct {
 type wayBack struct {
 	query    host.RouteQuery
 	route    host.Route
-	carries  string // why it has the mark of what it answers; empty: it hasn't
+	carries  string // why it has its mark
+	packets  uint32 // the mark, where it is that of what it answers
 	evidence []diagnose.Evidence
 	unknown  string // why its mark is not known
 	rejects  bool   // a rule answers
@@ -115,7 +116,7 @@ func (a *wayBack) take(p *diagnose.Pass, in arrival, key string) error {
 	}
 	a.evidence = append(a.evidence, sysctlEvidence(s))
 	if !in.unmarked {
-		a.query.Mark, a.carries = in.mark, key+" = "+strings.TrimSpace(s.Value)
+		a.query.Mark, a.packets, a.carries = in.mark, in.mark, key+" = "+strings.TrimSpace(s.Value)
 		return nil
 	}
 	asked, err := asksForMarks(p, in.from.Addr())

@@ -2,26 +2,29 @@ package checks
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
 	"github.com/portwhy/portwhy/platform/host"
 )
 
-// markedNowhere is the cause of a packet of this host, the first or the answer to
-// one from outside, that a rule at OUTPUT has marked and that has no way with the mark
-// (ip_route_me_harder). Nil if that isn't it.
+// markedNowhere is the cause of a packet, the first or the answer to it, that a rule
+// has marked and that has no way with the mark: of this host, where rules at OUTPUT
+// have it routed anew (ip_route_me_harder), or of another, behind those of PREROUTING.
+// Nil if that isn't it.
 func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace) (*diagnose.Cause, error) {
 	f := p.Flow
 	mark, known := t.Mark()
-	src, err := netip.ParseAddrPort(t.Asked.Src)
-	if !t.Lost() || !known || mark == 0 || t.Packet.Dst == nil || err != nil {
+	src, dst := t.Packet.Src, t.Packet.Dst
+	if !t.Lost() && !t.Unrouted() || !known || mark == 0 || src == nil || dst == nil {
 		return nil, nil
 	}
-	q := host.RouteQuery{Destination: *t.Packet.Dst, Source: src.Addr(), Mark: mark, UID: &p.Info.UID, Protocol: protocolNumber[f.Network]}
-	if t.Answers() {
-		q.UID = nil
+	q := host.RouteQuery{Destination: *dst, Source: *src, Mark: mark, Protocol: protocolNumber[f.Network]}
+	switch {
+	case t.Unrouted():
+		q.InputDevice = t.Asked.IIF
+	case !t.Answers():
+		q.UID = &p.Info.UID
 	}
 	r, err := p.Host.RouteTo(p.Ctx, q)
 	if err != nil || !lost(r) {
@@ -36,18 +39,29 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 	if err != nil {
 		return nil, err
 	}
+	if !lost(tables.lookup(q)) {
+		return nil, nil // it is refused for where it comes from
+	}
 	c := &diagnose.Cause{Culprit: &diagnose.Culprit{Kind: "route", Address: q.Destination.String(), Text: routeText(r)}}
 	c.Evidence = append(markedBy(tracer, t), diagnose.Evidence{Source: "RTM_GETROUTE", What: fmt.Sprintf("%s mark %#x", q.Destination, mark), Value: routeText(r)})
-	c.Code, c.Outcome = refusalOf(r)
+	var sent, routed diagnose.Outcome
+	c.Code, sent, routed = refusalOf(r, dst.Is6())
 	what := "the packet"
-	if t.Answers() {
+	switch {
+	case t.Answers():
 		c.Code, c.Outcome, what = "reply-route", diagnose.Timeout, "the answer"
+	case t.Unrouted():
+		c.Outcome, c.Also = routed, []diagnose.Outcome{diagnose.Timeout} // how many ICMP errors are sent is limited
+	case f.Network == "tcp":
+		c.Outcome = diagnose.Timeout // connect(2) goes on trying, whatever the route says
+	default:
+		c.Outcome = sent
 	}
-	by := "a rule at OUTPUT"
+	by := "a rule"
 	if s := tracer.Marker(t); s != nil {
 		by = fmt.Sprintf("%s (%s)", firewall.Quoted(s.Text), s.Where())
 	}
-	c.Title = fmt.Sprintf("%s gives %s the mark %#x, with which it is routed anew and has no way: %s.", capital(by), what, mark, routeText(r))
+	c.Title = fmt.Sprintf("%s gives %s the mark %#x, with which it has no way: %s.", capital(by), what, mark, routeText(r))
 	rule := tables.decider(q, r)
 	if rule != nil {
 		text := policyText(*rule)
@@ -55,11 +69,8 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "RTM_GETRULE", What: "policy rule", Value: text})
 		c.Title = fmt.Sprintf("%s gives %s the mark %#x, and the policy rule %q sends what has it nowhere (%s).", capital(by), what, mark, text, routeText(r))
 	}
-	if f.Network == "tcp" {
-		c.Outcome = diagnose.Timeout // connect(2) goes on trying, whatever the route says
-	}
 	c.Fixes = tables.wayOpened(q, r, rule, "")
-	if t.Answers() {
+	if f.From.IsValid() && whoServes(p) {
 		for i := range c.Fixes {
 			c.Fixes[i].PredictedOutcome = diagnose.Connected
 		}
@@ -78,18 +89,31 @@ func stopMarked(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace) bo
 	return true
 }
 
-// refusalOf is the code for a route that leads nowhere, and what it makes of a packet
-// that this host sends: fib_props of net/ipv4/fib_semantics.c.
-func refusalOf(r host.Route) (code string, outcome diagnose.Outcome) {
-	switch {
-	case r.Type == "blackhole":
-		return "route-blackhole", diagnose.NetUnreachable
-	case r.Type == "prohibit" || r.Errno == "EACCES":
-		return "route-prohibit", diagnose.Denied
-	case r.Type == "unreachable" || r.Errno == "EHOSTUNREACH":
-		return "route-unreachable", outcomeOr(r, diagnose.HostUnreachable)
-	case r.Errno == "EINVAL":
-		return "route-blackhole", diagnose.NetUnreachable
+// whoServes reports whether it can be seen from here who takes a flow from elsewhere.
+func whoServes(p *diagnose.Pass) bool {
+	if p.Flow.Local {
+		return true
 	}
-	return "no-route", diagnose.NetUnreachable
+	_, there := namespaceWith(p, p.Flow.Reached().Addr())
+	return there != nil
+}
+
+// refusalOf is the code for a route that leads nowhere, and what it makes of a packet:
+// of one that this host sends by fib_props of net/ipv4/fib_semantics.c, and of one
+// that it routes for others by the ICMP error (ip_error, ip6_pkt_discard and
+// ip6_pkt_prohibit).
+func refusalOf(r host.Route, six bool) (code string, sent, routed diagnose.Outcome) {
+	unreachable, prohibited := outcomeOr(r, diagnose.HostUnreachable), diagnose.HostUnreachable
+	if six {
+		unreachable, prohibited = diagnose.NetUnreachable, diagnose.Denied
+	}
+	switch {
+	case r.Type == "blackhole" || r.Errno == "EINVAL":
+		return "route-blackhole", diagnose.NetUnreachable, diagnose.Timeout
+	case r.Type == "prohibit" || r.Errno == "EACCES":
+		return "route-prohibit", diagnose.Denied, prohibited
+	case r.Type == "unreachable" || r.Errno == "EHOSTUNREACH":
+		return "route-unreachable", outcomeOr(r, diagnose.HostUnreachable), unreachable
+	}
+	return "no-route", diagnose.NetUnreachable, diagnose.NetUnreachable
 }

@@ -86,14 +86,23 @@ func nobodyThere(name, words string) diagnose.Cause {
 // noWayBack is the cause of a flow without NAT whose target has no route for the
 // answer; nil if it has one.
 func noWayBack(p *diagnose.Pass, to target) *diagnose.Cause {
-	f := p.Flow
-	back, err := to.seen.RouteTo(p.Ctx, host.RouteQuery{Destination: f.From, Source: to.at.Addr()})
+	q := host.RouteQuery{Destination: p.Flow.From, Source: to.at.Addr()}
+	back, err := to.seen.RouteTo(p.Ctx, q)
 	if err != nil || back.Errno == "" {
 		return nil
 	}
-	return &diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: true, Culprit: &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: routeText(back)},
-		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("there, %s from %s", f.From, to.at.Addr()), Value: routeText(back)}},
-		Title:    fmt.Sprintf("The packet gets to %s, but the answer has no way to %s from there (%s).", to.name, f.From, back.Errno)}
+	return lostThere(to.name, q, back)
+}
+
+// lostThere is the cause of an answer that has no way from where the packet gets to.
+func lostThere(name string, q host.RouteQuery, back host.Route) *diagnose.Cause {
+	marked, with := "", ""
+	if q.Mark != 0 {
+		marked, with = fmt.Sprintf(" mark %#x", q.Mark), fmt.Sprintf(" with its mark %#x", q.Mark)
+	}
+	return &diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: q.Mark == 0, Culprit: &diagnose.Culprit{Kind: "route", Address: q.Destination.String(), Text: routeText(back)},
+		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("there, %s from %s%s", q.Destination, q.Source, marked), Value: routeText(back)}},
+		Title:    fmt.Sprintf("The packet gets to %s, but the answer has no way to %s from there%s (%s).", name, q.Destination, with, back.Errno)}
 }
 
 // inside asks the rules of the namespace to which a flow gets. It reports whether
@@ -116,7 +125,9 @@ func inside(p *diagnose.Pass, ns host.Namespace, h host.Host, to netip.AddrPort)
 		return false
 	}
 	own := ownAddress(addresses, to.Addr())
-	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, h), firewall.Printer(p.Ctx, h), "")
+	there := *p
+	there.Host = h
+	tracer := firewall.NewTracer(fw.Rules, firewall.Facts(p.Ctx, h), firewall.Printer(p.Ctx, h), "").Answering(replies(&there))
 	look, err := tracer.LookFrom(firewall.Packet{Proto: f.Network, Src: src.WithZone("").Unmap().String(), Dst: to.String(), IIF: own.Device, Way: "in"}, clientPorts(p))
 	if err != nil {
 		return false
@@ -131,9 +142,35 @@ func inside(p *diagnose.Pass, ns host.Namespace, h host.Host, to netip.AddrPort)
 		p.Stop(c)
 		return false
 	}
+	if c := markedThere(&there, fmt.Sprintf("%s in %s", to, placeName(p, ns)), tracer, look); c != nil {
+		p.Stop(*c)
+		return false
+	}
 	if predicted(look) != diagnose.Connected {
 		p.Limit(host.Limit{What: "what the rules in " + placeName(p, ns) + " do", Why: "they can't be decided", Needs: "a look at the rules there: portwhy rules --netns"})
 		return false
 	}
 	return true
+}
+
+// markedThere is the cause of an answer that a mark loses in the namespace to which a
+// flow gets; nil if none does. p asks there. Commands are for here, so that it has no
+// fix.
+func markedThere(p *diagnose.Pass, name string, tracer *firewall.Tracer, look *firewall.Look) *diagnose.Cause {
+	if in, ok := arrivalOf(look.There); ok && in.mark != 0 {
+		if a, err := answerTo(p, in); err == nil && a.unknown == "" && lost(a.route) {
+			c := lostThere(name, a.query, a.route)
+			c.Evidence = append(append(c.Evidence, a.evidence...), markedBy(tracer, look.There)...)
+			return c
+		}
+	}
+	if look.Back == nil {
+		return nil
+	}
+	c, err := markedNowhere(p, tracer, look.Back)
+	if err != nil || c == nil {
+		return nil
+	}
+	c.Fixes, c.Title = nil, fmt.Sprintf("The packet gets to %s, and there %s", name, c.Title)
+	return c
 }

@@ -163,6 +163,7 @@ func (m incoming) explain(p *diagnose.Pass, c *diagnose.Cause, takenWithout bool
 	case looks == nil || !takenWithout:
 		return nil
 	}
+	c.Asked = false // not without the model of the rules, which says the mark
 	c.Evidence = append(c.Evidence, append(evidence, sysctlEvidence(*looks))...)
 	t, err := readTables(p)
 	if err != nil {

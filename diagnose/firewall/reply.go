@@ -51,6 +51,12 @@ func (t *Trace) Mark() (mark uint32, known bool) { return t.Packet.Mark, !t.unma
 // have changed what routing looks at, and there is no way for what it is then.
 func (t *Trace) Lost() bool { return t.anew && t.DecidedBy == nil && t.Reason != "" }
 
+// Unrouted reports whether this host loses a packet from elsewhere because it has no
+// way for it where it is routed, behind the rules of PREROUTING.
+func (t *Trace) Unrouted() bool {
+	return !t.anew && t.Verdict == "drop" && t.DecidedBy == nil && t.Reason != "" && t.off == "" && t.Asked.IIF != ""
+}
+
 // LeavesBy is the device by which the packet leaves in the end, empty if that isn't
 // known.
 func (t *Trace) LeavesBy() string { return t.out }
