@@ -26,6 +26,21 @@ func asksForMarks(p *diagnose.Pass, to netip.Addr) (bool, error) {
 	return slices.ContainsFunc(list, func(r host.RouteRule) bool { return (r.Family == 4) == to.Is4() && r.Mask != 0 }), nil
 }
 
+// queryText is what the kernel was asked, as in ip route get.
+func queryText(q host.RouteQuery) string {
+	s := q.Destination.String()
+	if q.Source.IsValid() {
+		s += " from " + q.Source.String()
+	}
+	if q.InputDevice != "" {
+		s += " iif " + q.InputDevice
+	}
+	if q.Mark != 0 {
+		s += fmt.Sprintf(" mark %#x", q.Mark)
+	}
+	return s
+}
+
 // tables are what routing looks at, to see what it would do otherwise.
 type tables struct {
 	routes    []host.Route

@@ -51,11 +51,17 @@ func runReply(p *diagnose.Pass, dropped bool) error {
 		}
 		f.Unsure = a.unknown
 		p.Unknown(host.Limit{What: "which way the answer to " + f.From.String() + " takes", Why: a.unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
+	case a.route.Type == "unicast" && a.query.Source.IsLoopback():
+		// Whether it may leave with such a source, NAT's undoing aside, another
+		// station tells: route_localnet.
+		p.OK("the answer leaves: %s", routeText(a.route))
 	case lost(a.route):
 		return stopReply(p, a, tracer, look, dropped)
 	default:
 		p.OK("the answer leaves: %s", routeText(a.route))
-		noteOtherDevice(p, a, look)
+		if !dropped {
+			noteOtherDevice(p, a, look)
+		}
 	}
 	return nil
 }
@@ -73,26 +79,38 @@ func stoppedWith(p *diagnose.Pass, code string) bool {
 func answerOf(p *diagnose.Pass, look *firewall.Look) (wayBack, error) {
 	f := p.Flow
 	in := arrival{from: netip.AddrPortFrom(f.From, f.FromPort), at: netip.AddrPortFrom(reached(f.Addr()), f.Port()), device: f.Inbound}
-	switch {
-	case look != nil && look.There.Packet.Way != "in":
-		// Another host answers, and this one hands that on.
-		a := wayBack{query: host.RouteQuery{Destination: f.From}}
-		var err error
-		a.route, err = p.Host.RouteTo(p.Ctx, a.query)
-		return a, err
-	case look != nil:
-		if arrived, ok := arrivalOf(look.There); ok {
-			in = arrived
-			if in.from.Addr() == f.From.WithZone("") {
-				in.from = netip.AddrPortFrom(f.From, in.from.Port())
-			}
-		}
-	default:
+	if look == nil {
 		// Rules that can't be read may have marked it.
 		fw, err := p.Host.Firewall(p.Ctx)
 		in.unmarked = err != nil || len(fw.Limits) > 0
+		return answerTo(p, in)
 	}
-	return answerTo(p, in)
+	if arrived, ok := arrivalOf(look.There); ok {
+		in = arrived
+		if in.from.Addr() == f.From.WithZone("") {
+			in.from = netip.AddrPortFrom(f.From, in.from.Port())
+		}
+	}
+	own, err := isOwn(p, in.at.Addr())
+	if err != nil {
+		return wayBack{}, err
+	}
+	if own {
+		return answerTo(p, in)
+	}
+	// Another host answers, and this one hands that on.
+	a := wayBack{query: host.RouteQuery{Destination: f.From}}
+	a.route, err = p.Host.RouteTo(p.Ctx, a.query)
+	return a, err
+}
+
+// isOwn reports whether a packet to an address is for this host. That of the flow is.
+func isOwn(p *diagnose.Pass, a netip.Addr) (bool, error) {
+	if a == reached(p.Flow.Addr()).WithZone("") {
+		return true, nil
+	}
+	r, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: a})
+	return r.Type == "local", err
 }
 
 // stopReply: the answer has no way. dropped: neither has the packet.
@@ -101,16 +119,12 @@ func stopReply(p *diagnose.Pass, a wayBack, tracer *firewall.Tracer, look *firew
 	what, lead := "the answer", "The packet arrives, but "
 	switch {
 	case dropped:
-		lead = "Were it not for that, "
+		lead = "It would get no answer, either: "
 	case a.rejects:
 		what, lead = "what the rule answers", "The packet is rejected, but "
 	}
-	asked := fmt.Sprintf("%s from %s", f.From, a.query.Source)
-	if a.query.Mark != 0 {
-		asked += fmt.Sprintf(" mark %#x", a.query.Mark)
-	}
 	c := diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: !dropped && a.packets == 0, Culprit: &diagnose.Culprit{Kind: "route", Address: f.From.String(), Text: routeText(a.route)},
-		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: asked, Value: routeText(a.route)}},
+		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: queryText(a.query), Value: routeText(a.route)}},
 		Title:    lead + fmt.Sprintf("%s from %s to %s has no way: %s.", what, f.Addr(), f.From, routeText(a.route))}
 	t, err := readTables(p)
 	if err != nil {
@@ -161,7 +175,10 @@ func markedBy(tracer *firewall.Tracer, t *firewall.Trace) []diagnose.Evidence {
 func noteOtherDevice(p *diagnose.Pass, a wayBack, look *firewall.Look) {
 	f := p.Flow
 	out := a.route.Device
-	if look != nil && look.Back != nil {
+	if look != nil {
+		if look.Back == nil || look.Back.Verdict != "accept" {
+			return
+		}
 		out = look.Back.LeavesBy() // behind rules that have it routed anew
 	}
 	if f.Inbound == "" || out == "" || f.Inbound == out || f.Inbound == "lo" || out == "lo" {
@@ -175,6 +192,6 @@ func noteOtherDevice(p *diagnose.Pass, a wayBack, look *firewall.Look) {
 	if in == nil || other == nil || in.Master == other.Index || other.Master == in.Index || in.Master != 0 && in.Master == other.Master {
 		return
 	}
-	p.Note(diagnose.Finding{Code: "reply-route", Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("%s from %s", f.From, a.query.Source), Value: routeText(a.route)}},
+	p.Note(diagnose.Finding{Code: "reply-route", Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: queryText(a.query), Value: routeText(a.route)}},
 		Title: fmt.Sprintf("The answer leaves by %s, not by %s, by which the packet comes: a firewall on the way that sees one direction only may drop it, or %s itself, by its reverse path filter", out, f.Inbound, f.From)})
 }

@@ -43,7 +43,7 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 		return nil, nil // it is refused for where it comes from
 	}
 	c := &diagnose.Cause{Culprit: &diagnose.Culprit{Kind: "route", Address: q.Destination.String(), Text: routeText(r)}}
-	c.Evidence = append(markedBy(tracer, t), diagnose.Evidence{Source: "RTM_GETROUTE", What: fmt.Sprintf("%s mark %#x", q.Destination, mark), Value: routeText(r)})
+	c.Evidence = append(markedBy(tracer, t), diagnose.Evidence{Source: "RTM_GETROUTE", What: queryText(q), Value: routeText(r)})
 	var sent, routed diagnose.Outcome
 	c.Code, sent, routed = refusalOf(r, dst.Is6())
 	what := "the packet"

@@ -96,12 +96,12 @@ func noWayBack(p *diagnose.Pass, to target) *diagnose.Cause {
 
 // lostThere is the cause of an answer that has no way from where the packet gets to.
 func lostThere(name string, q host.RouteQuery, back host.Route) *diagnose.Cause {
-	marked, with := "", ""
+	with := ""
 	if q.Mark != 0 {
-		marked, with = fmt.Sprintf(" mark %#x", q.Mark), fmt.Sprintf(" with its mark %#x", q.Mark)
+		with = fmt.Sprintf(" with its mark %#x", q.Mark)
 	}
 	return &diagnose.Cause{Code: "reply-route", Outcome: diagnose.Timeout, Asked: q.Mark == 0, Culprit: &diagnose.Culprit{Kind: "route", Address: q.Destination.String(), Text: routeText(back)},
-		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("there, %s from %s%s", q.Destination, q.Source, marked), Value: routeText(back)}},
+		Evidence: []diagnose.Evidence{{Source: "RTM_GETROUTE", What: "there, " + queryText(q), Value: routeText(back)}},
 		Title:    fmt.Sprintf("The packet gets to %s, but the answer has no way to %s from there%s (%s).", name, q.Destination, with, back.Errno)}
 }
 

@@ -3,7 +3,6 @@ package checks
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -16,30 +15,32 @@ import (
 // or that can't be told. back is the way of the answer without a mark.
 func sourceRefused(p *diagnose.Pass, back host.Route) (told bool, err error) {
 	f := p.Flow
-	m, err := arrivalMark(p)
+	q := host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound}
+	in, err := p.Host.RouteTo(p.Ctx, q)
 	if err != nil {
 		return false, err
 	}
-	if m.unknown != "" {
+	plain := wrongSource(p, in, back)
+	m, err := arrivalMark(p, plain != nil)
+	switch {
+	case err != nil:
+		return false, err
+	case m.unknown != "":
 		f.Unsure = m.unknown
 		p.Unknown(host.Limit{What: "whether the kernel takes a packet from " + f.From.String() + " by " + f.Inbound, Why: m.unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
 		return true, nil
-	}
-	q := host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound}
-	plain, err := p.Host.RouteTo(p.Ctx, q)
-	if err != nil || m.mark == 0 {
-		return stopSource(p, wrongSource(p, plain, back)), err
+	case m.mark == 0:
+		return stopSource(p, plain), nil
 	}
 	q.Mark = m.mark
-	in, err := p.Host.RouteTo(p.Ctx, q)
-	if err != nil {
+	if in, err = p.Host.RouteTo(p.Ctx, q); err != nil {
 		return false, err
 	}
 	c := wrongSource(p, in, back)
 	if c == nil {
 		return false, nil
 	}
-	if err := m.explain(p, c, plain.Errno == ""); err != nil {
+	if err := m.explain(p, c, plain == nil); err != nil {
 		return false, err
 	}
 	return stopSource(p, c), nil
@@ -55,14 +56,16 @@ func stopSource(p *diagnose.Pass, c *diagnose.Cause) bool {
 // incoming is a packet from outside behind the rules of PREROUTING.
 type incoming struct {
 	mark    uint32
-	unknown string // why the mark can't be told, where that matters
+	unknown string       // why the mark can't be told, where that matters
+	looks   *host.Sysctl // by which the way back is looked up with the mark; nil: it isn't
 	tracer  *firewall.Tracer
 	asked   firewall.Packet
 }
 
-// arrivalMark is the mark of the flow's first packet where it is routed, as far as
-// policy rules ask for marks. IPv6 has no filter for the reverse path but in rules.
-func arrivalMark(p *diagnose.Pass) (m incoming, err error) {
+// arrivalMark is the mark of the flow's first packet where it is routed, where that
+// matters: policy rules ask for marks, and the way back has to be there. IPv6 has no
+// filter for that but in rules. refused: without a mark it isn't the right one.
+func arrivalMark(p *diagnose.Pass, refused bool) (m incoming, err error) {
 	f := p.Flow
 	if !f.Addr().Is4() {
 		return m, nil
@@ -70,55 +73,34 @@ func arrivalMark(p *diagnose.Pass) (m incoming, err error) {
 	if asked, err := asksForMarks(p, f.From); err != nil || !asked {
 		return m, err
 	}
-	fw, err := p.Host.Firewall(p.Ctx)
-	switch {
-	case err != nil || len(fw.Limits) > 0:
-		m.unknown = "rules that can't be read may mark it"
-	case len(fw.Rules.Tables) == 0:
-		return m, nil
-	default:
-		packet, ok := packetOf(p)
-		if !ok {
-			return m, nil
-		}
-		m.tracer = tracerOf(p, fw.Rules)
-		if err := m.look(packet, p); err != nil {
-			return m, err
-		}
-	}
-	if m.unknown == "" {
-		return m, nil
-	}
-	// It matters only where the way back is looked up with it, and must be there.
-	looks, err := sourceSetting(p, "src_valid_mark")
-	if err != nil || looks == nil {
-		m.unknown = ""
-		return m, err
-	}
 	filters, err := sourceSetting(p, "rp_filter")
 	if err != nil || filters == nil {
-		m.unknown = ""
 		return m, err
 	}
-	m.unknown = fmt.Sprintf("the way back is looked up with the packet's mark (%s = 1), policy rules ask for that, and %s", looks.Key, m.unknown)
-	return m, nil
-}
-
-// look finds the mark of a packet from whatever port the far end may use.
-func (m *incoming) look(packet firewall.Packet, p *diagnose.Pass) error {
-	for i, port := range clientPorts(p) {
-		packet.Src = netip.AddrPortFrom(p.Flow.From.WithZone("").Unmap(), port).String()
-		mark, routed, known, err := m.tracer.Arrival(packet)
-		switch {
-		case err != nil:
-			return err
-		case !known || i > 0 && routed && mark != m.mark:
-			m.unknown = "which it is can't be told"
-			return nil
-		}
-		m.mark, m.asked = mark, packet
+	if m.looks, err = sourceSetting(p, "src_valid_mark"); err != nil || m.looks == nil && !refused {
+		return m, err
 	}
-	return nil
+	why := ""
+	fw, err := p.Host.Firewall(p.Ctx)
+	packet, ok := packetOf(p)
+	switch {
+	case err != nil || len(fw.Limits) > 0:
+		why = "rules that can't be read may set it"
+	case len(fw.Rules.Tables) == 0 || !ok:
+	default:
+		m.tracer, m.asked = tracerOf(p, fw.Rules), packet
+		mark, known, err := m.tracer.Arrival(packet, clientPorts(p))
+		if err != nil {
+			return m, err
+		}
+		if m.mark = mark; !known {
+			why = "which it is can't be told"
+		}
+	}
+	if why != "" && m.looks != nil {
+		m.unknown = fmt.Sprintf("the way back is looked up with the packet's mark (%s = %s), policy rules ask for that, and %s", m.looks.Key, strings.TrimSpace(m.looks.Value), why)
+	}
+	return m, nil
 }
 
 // sourceSetting is a setting of the way in that is on, for all devices or for the
@@ -146,11 +128,8 @@ func (m incoming) explain(p *diagnose.Pass, c *diagnose.Cause, takenWithout bool
 	if err != nil {
 		return err
 	}
-	looks, err := sourceSetting(p, "src_valid_mark")
-	if err != nil {
-		return err
-	}
-	evidence := append([]diagnose.Evidence{{Source: "RTM_GETROUTE", What: fmt.Sprintf("%s from %s mark %#x", f.From, f.Addr(), m.mark), Value: routeText(back)}}, m.markedBy()...)
+	looks := m.looks
+	evidence := append([]diagnose.Evidence{{Source: "RTM_GETROUTE", What: queryText(q), Value: routeText(back)}}, m.markedBy()...)
 	switch {
 	case looks == nil && back.Device == f.Inbound && !lost(back):
 		// The mark is what leads back there, and is not looked at.
@@ -190,9 +169,10 @@ func (m incoming) explain(p *diagnose.Pass, c *diagnose.Cause, takenWithout bool
 
 // markedBy is the rule that gave the packet its mark.
 func (m incoming) markedBy() []diagnose.Evidence {
-	t, err := m.tracer.Loose().Trace(m.asked)
+	loose := m.tracer.Loose()
+	t, err := loose.Trace(m.asked)
 	if err != nil {
 		return nil
 	}
-	return markedBy(m.tracer.Loose(), t)
+	return markedBy(loose, t)
 }

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/portwhy/portwhy/rules/eval"
@@ -61,9 +62,14 @@ func (t *Trace) Unrouted() bool {
 // known.
 func (t *Trace) LeavesBy() string { return t.out }
 
-// Arrival is the mark that a packet from outside has when it is routed, behind the
-// rules of PREROUTING. Routed: it gets so far; known: its mark is.
-func (t *Tracer) Arrival(asked Packet) (mark uint32, routed, known bool, err error) {
+// Arrival is the mark that a packet from outside, from any of some ports, has when it
+// is routed, behind the rules of PREROUTING; 0 for one that doesn't get so far. Not
+// known: it can't be told, or depends on the port.
+func (t *Tracer) Arrival(asked Packet, ports []uint16) (mark uint32, known bool, err error) {
+	src, err := parseEndpoint("src", asked.Src)
+	if err != nil {
+		return 0, false, err
+	}
 	var marks []uint32
 	watched := *t
 	ask := t.facts.Route
@@ -76,16 +82,23 @@ func (t *Tracer) Arrival(asked Packet) (mark uint32, routed, known bool, err err
 		}
 		return ask(q)
 	}
-	trace, err := watched.of(t.set).Trace(asked)
-	switch {
-	case err != nil:
-		return 0, false, false, err
-	case len(marks) == 1 && trace.Verdict != unknownWord && !trace.unmarked:
-		return marks[0], true, true, nil
-	case len(marks) == 0 && (trace.Verdict == "drop" || trace.Verdict == "reject"):
-		return 0, false, true, nil
+	other := watched.of(t.set)
+	for _, port := range ports {
+		asked.Src = netip.AddrPortFrom(src.addr, port).String()
+		before := len(marks)
+		trace, err := other.Trace(asked)
+		if err != nil {
+			return 0, false, err
+		}
+		lost := len(marks) == before && (trace.Verdict == "drop" || trace.Verdict == "reject")
+		if len(marks) > 1 || trace.unmarked || trace.Verdict == unknownWord || len(marks) == 0 && !lost {
+			return 0, false, nil
+		}
 	}
-	return 0, true, false, nil
+	if len(marks) == 0 {
+		return 0, true, nil
+	}
+	return marks[0], true, nil
 }
 
 // Marker is the step whose rule gave a packet the mark that it leaves with; nil if

@@ -68,22 +68,24 @@ func TestMarkByPort(t *testing.T) {
 
 func TestArrival(t *testing.T) {
 	for _, c := range []struct {
-		name, chain   string
-		mark          uint32
-		routed, known bool
+		name, chain string
+		mark        uint32
+		known       bool
 	}{
-		{"none", "accept", 0, true, true},
-		{"a mark", "meta mark set 7", 7, true, true},
-		{"not that of a later rule for others", "meta mark set 7; tcp dport 81 meta mark set 8", 7, true, true},
-		{"by chance", "meta mark set numgen random mod 2", 0, true, false},
-		{"perhaps", "limit rate 1/second meta mark set 7", 0, true, false},
-		{"dropped", "meta mark set 7; drop", 0, false, true},
+		{"none", "accept", 0, true},
+		{"a mark", "meta mark set 7", 7, true},
+		{"not that of a later rule for others", "meta mark set 7; tcp dport 81 meta mark set 8", 7, true},
+		{"by chance", "meta mark set numgen random mod 2", 0, false},
+		{"perhaps", "limit rate 1/second meta mark set 7", 0, false},
+		{"for one port of the client's", "tcp sport 40000 meta mark set 7", 0, false},
+		{"dropped", "meta mark set 7; drop", 0, true},
+		{"dropped from one port", "tcp sport 40000 drop; meta mark set 7", 7, true},
 	} {
 		tracer := asking(t, "table ip f { chain pre { type filter hook prerouting priority -150; "+c.chain+"; }; chain in { type filter hook input priority 0; tcp dport 80 meta mark set 9; }; }")
 		tracer.facts.Route = func(q eval.Query) (eval.Route, bool) { return eval.Route{Type: eval.Local, Out: "lo"}, true }
-		mark, routed, known, err := tracer.Arrival(incoming)
-		if err != nil || routed != c.routed || known != c.known || known && mark != c.mark {
-			t.Errorf("%s: mark %d, routed %t, known %t (%v)", c.name, mark, routed, known, err)
+		mark, known, err := tracer.Arrival(incoming, []uint16{40000, 40001})
+		if err != nil || known != c.known || known && mark != c.mark {
+			t.Errorf("%s: mark %d, known %t (%v)", c.name, mark, known, err)
 		}
 	}
 }
