@@ -114,7 +114,7 @@ func (o *crossing) handedUp(p *diagnose.Pass, c *diagnose.Cause, tracer *firewal
 	}
 	c.Evidence = append(c.Evidence, sysctlEvidence(s))
 	c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; the bridge hands what it carries to these rules (%s = %s).", key, strings.TrimSpace(s.Value))
-	look, err := tracer.Set(strings.ReplaceAll(key, ".", "/"), "0").Look(packet)
+	look, err := tracer.Set(host.SysctlKey(key), "0").Look(packet)
 	if err != nil {
 		return
 	}

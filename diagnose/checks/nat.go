@@ -114,7 +114,7 @@ func keptFromLeaving(p *diagnose.Pass, set *rules.Ruleset, t *firewall.Trace) *d
 	if err != nil || out.Errno != "" || out.Type != "unicast" {
 		return nil
 	}
-	s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+out.Device+".route_localnet")
+	s, err := p.Host.Sysctl(p.Ctx, host.DeviceKey("ipv4", out.Device, "route_localnet"))
 	if err != nil || s.Value != "0" {
 		return nil
 	}

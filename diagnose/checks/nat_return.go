@@ -150,7 +150,7 @@ func passesHere(p *diagnose.Pass, from host.Host, device string) bool {
 	case l.Master != 0:
 		return bridgeFilters(p, p.Flow.Addr().Is6())
 	}
-	s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+l.Name+".proxy_arp")
+	s, err := p.Host.Sysctl(p.Ctx, host.DeviceKey("ipv4", l.Name, "proxy_arp"))
 	return err == nil && strings.TrimSpace(s.Value) == "1"
 }
 

@@ -138,7 +138,10 @@ func replies(p *diagnose.Pass) func(*firewall.Trace) firewall.Reply {
 			way = markOf
 		}
 		a, err := way(p, in)
-		if err != nil {
+		switch {
+		case err != nil && in.mark == 0 && !in.unmarked:
+			return firewall.Reply{} // as most answers are: what can't be asked seldom matters
+		case err != nil:
 			return firewall.Reply{Unknown: "the way of the answer: " + err.Error()}
 		}
 		r := firewall.Reply{Mark: a.query.Mark, Unknown: a.unknown}

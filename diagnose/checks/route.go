@@ -13,7 +13,7 @@ import (
 var route = &diagnose.Check{
 	ID: "route", Doc: "which way the kernel sends the packet, and from which address",
 	Codes: []string{"no-route", "route-unreachable", "route-prohibit", "route-blackhole", "loopback-down", "local-route-missing", "link-down", "ipv6-disabled",
-		"rp-filter", "reply-route", "ip-forward-off"},
+		"rp-filter", "ip-forward-off"},
 	For: diagnose.AskConnect,
 	Run: runRoute,
 }
@@ -150,7 +150,7 @@ func stopLoopback(p *diagnose.Pass, dst netip.Addr, own *host.Address, links []h
 // disabledIPv6 finds the setting that switches IPv6 off for a device.
 func disabledIPv6(p *diagnose.Pass, device string) (string, *diagnose.Culprit, []diagnose.Evidence) {
 	for _, where := range []string{device, "all"} {
-		key := "net.ipv6.conf." + where + ".disable_ipv6"
+		key := host.DeviceKey("ipv6", where, "disable_ipv6")
 		s, err := p.Host.Sysctl(p.Ctx, key)
 		if err == nil && strings.TrimSpace(s.Value) == "1" {
 			return key, sysctlCulprit(s), []diagnose.Evidence{sysctlEvidence(s)}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
 )
 
 var rpFilter = &diagnose.Check{
@@ -47,7 +48,7 @@ func runRPFilter(p *diagnose.Pass) error {
 		if l.Name == f.Route.Device || l.Loopback {
 			continue
 		}
-		s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+l.Name+".rp_filter")
+		s, err := p.Host.Sysctl(p.Ctx, host.DeviceKey("ipv4", l.Name, "rp_filter"))
 		// The stricter of all and the device's own counts (ip-sysctl.rst).
 		if err == nil && max(strings.TrimSpace(s.Value), strings.TrimSpace(all.Value)) == "1" {
 			device, evidence = l.Name, append(evidence, sysctlEvidence(s))

@@ -54,7 +54,7 @@ func routeThrough(p *diagnose.Pass, out host.Route) error {
 		return nil
 	}
 	f.Through = true
-	key := "net.ipv4.conf." + f.Inbound + ".forwarding"
+	key := host.DeviceKey("ipv4", f.Inbound, "forwarding")
 	if f.Addr().Is6() {
 		key = "net.ipv6.conf.all.forwarding"
 	}

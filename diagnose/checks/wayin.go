@@ -53,7 +53,7 @@ func wrongSource(p *diagnose.Pass, in, back host.Route) *diagnose.Cause {
 		Title: fmt.Sprintf("A packet from %s that comes in by %s is a martian: the kernel takes its source for impossible there, and drops it.", f.From, f.Inbound)}
 	// Newer kernels say EINVAL for both, so that the setting decides: the
 	// stricter of all and the device's own counts (ip-sysctl.rst).
-	for _, key := range []string{"net.ipv4.conf." + f.Inbound + ".rp_filter", "net.ipv4.conf.all.rp_filter"} {
+	for _, key := range []string{host.DeviceKey("ipv4", f.Inbound, "rp_filter"), "net.ipv4.conf.all.rp_filter"} {
 		s, err := p.Host.Sysctl(p.Ctx, key)
 		if err != nil || strings.TrimSpace(s.Value) != "1" || back.Device == f.Inbound {
 			continue

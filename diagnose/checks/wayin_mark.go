@@ -107,7 +107,7 @@ func arrivalMark(p *diagnose.Pass, refused bool) (m incoming, err error) {
 // packet's (IN_DEV_ORCONF, IN_DEV_MAXCONF); nil if it is off.
 func sourceSetting(p *diagnose.Pass, name string) (*host.Sysctl, error) {
 	for _, where := range []string{p.Flow.Inbound, "all"} {
-		s, err := p.Host.Sysctl(p.Ctx, "net.ipv4.conf."+where+"."+name)
+		s, err := p.Host.Sysctl(p.Ctx, host.DeviceKey("ipv4", where, name))
 		switch {
 		case errors.Is(err, host.ErrUnsupported):
 		case err != nil:
@@ -133,7 +133,7 @@ func (m incoming) explain(p *diagnose.Pass, c *diagnose.Cause, takenWithout bool
 	switch {
 	case looks == nil && back.Device == f.Inbound && !lost(back):
 		// The mark is what leads back there, and is not looked at.
-		key := "net.ipv4.conf." + f.Inbound + ".src_valid_mark"
+		key := host.DeviceKey("ipv4", f.Inbound, "src_valid_mark")
 		c.Evidence = append(c.Evidence, evidence...)
 		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; with its mark %#x it would be by %s, but that isn't looked at (%s = 0).", m.mark, f.Inbound, key)
 		c.Fixes = append([]diagnose.Fix{{Title: "look for the way back with the packet's mark", NeedsRoot: true, Risk: "low", Opens: "packets with a mark whose way back is by " + f.Inbound, PredictedOutcome: diagnose.Connected,

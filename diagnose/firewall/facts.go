@@ -283,7 +283,7 @@ func (f *facts) source(device string, to netip.Addr) (netip.Addr, bool) {
 }
 
 func (f *facts) sysctl(key string) (string, bool) {
-	v, err := f.host.Sysctl(f.ctx, strings.ReplaceAll(key, "/", "."))
+	v, err := f.host.Sysctl(f.ctx, host.SysctlKey(key))
 	if errors.Is(err, host.ErrUnsupported) && strings.HasPrefix(key, "net/bridge/") {
 		return "", true // br_netfilter isn't there, and switches nothing
 	}

@@ -3,8 +3,8 @@ package firewall
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
 )
@@ -89,7 +89,7 @@ func (t *Tracer) of(set *rules.Ruleset) *Tracer {
 // [Trace.SwitchedOff]: with packets forwarded, they go as this host's own would.
 func (t *Tracer) SwitchedOn(key string) *Tracer {
 	other := t.Loose()
-	key = strings.ReplaceAll(key, ".", "/")
+	key = host.SysctlKey(key)
 	if ask := t.facts.Sysctl; ask != nil {
 		other.facts.Sysctl = func(k string) (string, bool) {
 			if k == key {

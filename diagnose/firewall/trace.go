@@ -3,10 +3,10 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/eval"
 	"github.com/portwhy/portwhy/rules/text"
@@ -376,7 +376,7 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 	case r.Packet.In == "":
 		return fmt.Sprintf("a rule has changed the packet, and for what it is now this host has no route to %s", to), string(diagnose.Timeout), ""
 	case to.Is4() && to.IsLoopback():
-		off = "net.ipv4.conf." + r.Packet.In + ".route_localnet"
+		off = host.DeviceKey("ipv4", r.Packet.In, "route_localnet")
 		return fmt.Sprintf("from outside nothing may come to %s (%s = 0)", to, off), string(diagnose.Timeout), off
 	}
 	if ask := t.facts.Sysctl; ask != nil {
@@ -385,7 +385,7 @@ func (t *Tracer) unrouted(r eval.Result) (reason, sees, off string) {
 			key = "net/ipv6/conf/all/forwarding"
 		}
 		if v, ok := ask(key); ok && v == "0" {
-			off = strings.ReplaceAll(key, "/", ".")
+			off = host.SysctlKey(key)
 			return fmt.Sprintf("%s is not this host's, and forwarding is off (%s = 0)", to, off), string(diagnose.Timeout), off
 		}
 	}

@@ -1,6 +1,9 @@
 package host
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Info describes the host and what the caller may see of it.
 type Info struct {
@@ -42,6 +45,25 @@ type Sysctl struct {
 	// Configured is the value written there; it differs from Value when the
 	// setting was changed at run time.
 	Configured string
+}
+
+// SysctlKey is the key of a setting by its path below /proc/sys, and the path by the
+// key: in a key a slash stands for the dot in a name, as of device eth0.5 (sysctl(8)).
+func SysctlKey(path string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '.':
+			return '/'
+		case '/':
+			return '.'
+		}
+		return r
+	}, path)
+}
+
+// DeviceKey is the key of a device's setting of IPv4 or IPv6.
+func DeviceKey(family, device, name string) string {
+	return SysctlKey("net/" + family + "/conf/" + device + "/" + name)
 }
 
 // PortRange is a range of ports, both ends included.

@@ -76,15 +76,7 @@ func sysctlPath(key string) (string, bool) {
 		return "", false
 	}
 	if i := strings.IndexAny(key, "./"); i >= 0 && key[i] == '.' {
-		key = strings.Map(func(r rune) rune {
-			switch r {
-			case '.':
-				return '/'
-			case '/':
-				return '.'
-			}
-			return r
-		}, key)
+		key = host.SysctlKey(key)
 	}
 	parts := strings.FieldsFunc(key, func(r rune) bool { return r == '/' })
 	if len(parts) == 0 || slices.Contains(parts, ".") || slices.Contains(parts, "..") {
