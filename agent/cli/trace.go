@@ -27,7 +27,9 @@ func newTrace(s *session) *cobra.Command {
 order, connection tracking, NAT and routing. No packet is sent. Without --way the
 host's routes decide. A port, device or user that is not told is not known: where a
 rule asks for it the answer is unknown, with the reason, unless it makes no
-difference.
+difference. So are the packet's length, what it carries and, if it comes from
+elsewhere, its hop limit. The rest is as Linux sends it: a SYN with its options, an
+echo request.
 
 ` + rulesAbout + `
 Rules from files know nothing of this host: --host FILE takes addresses, routes and

@@ -20,8 +20,9 @@ func (q parsed) packet() *eval.Packet {
 		binary.BigEndian.PutUint16(p.Data[2:], uint16(20+len(body)))
 		binary.BigEndian.PutUint16(p.Data[10:], ^sum(p.Data, 0))
 	} else {
-		p.Data = []byte{0x60, 0, 0, 0, 0, byte(len(body)), q.protocol, 64}
+		p.Data = []byte{0x60, 0, 0, 0, 0, 0, q.protocol, 64}
 		p.Data = append(append(p.Data, q.src.addr.AsSlice()...), q.dst.addr.AsSlice()...)
+		binary.BigEndian.PutUint16(p.Data[4:], uint16(len(body)))
 	}
 	header := len(p.Data)
 	p.Data = append(p.Data, body...)
@@ -35,6 +36,10 @@ func (q parsed) packet() *eval.Packet {
 	}
 	return p
 }
+
+// bare reports whether a segment of TCP carries nothing: it begins or ends a
+// connection.
+func (q parsed) bare() bool { return q.flags&(flagSYN|flagFIN|flagRST) != 0 || q.flags&flagACK == 0 }
 
 // link is the Ethernet header of what goes over a bridge, nil where an address in
 // it isn't known.
@@ -56,8 +61,8 @@ func (q parsed) transport() []byte {
 		b = q.tcp()
 		checksum = 16
 	case protocolUDP, protocolUDPLite:
-		b = binary.BigEndian.AppendUint16(q.ports(), 8)
-		b = append(b, 0, 0)
+		b = binary.BigEndian.AppendUint16(q.ports(), 8+carried)
+		b = append(b, make([]byte, 2+carried)...)
 		checksum = 6
 	case protocolICMP:
 		b = append([]byte{8, 0, 0, 0, 0, 1, 0, 1}, make([]byte, 56)...) // echo request
@@ -100,6 +105,9 @@ func (q parsed) tcp() []byte {
 		b[11] = 1
 	}
 	b = append(b, 0xfa, 0xf0, 0, 0, 0, 0)
+	if !q.bare() {
+		b = append(b, make([]byte, carried)...)
+	}
 	return append(b, options...)
 }
 

@@ -82,7 +82,7 @@ func (t *Tracer) changed(which *rules.Chain, change func(*rules.Chain)) *Tracer 
 
 // of asks another ruleset with the same facts.
 func (t *Tracer) of(set *rules.Ruleset) *Tracer {
-	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool, reply: t.reply}
+	return &Tracer{set: set, machine: eval.Compile(set, t.facts), facts: t.facts, printer: t.printer, tool: t.tool, reply: t.reply, curious: curious(set)}
 }
 
 // SwitchedOn is the firewall as it would be with a setting on, in dots as in

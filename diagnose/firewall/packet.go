@@ -112,7 +112,7 @@ const (
 var ways = map[string]eval.Way{"": "", "in": eval.In, "out": eval.Out, "forward": eval.Forward, "local": eval.Through}
 
 // Bits of the 14th byte of a TCP header (RFC 9293).
-const flagSYN, flagACK = 0x02, 0x10
+const flagFIN, flagSYN, flagRST, flagACK = 0x01, 0x02, 0x04, 0x10
 
 // endpoint is an address with a port, if that was told.
 type endpoint struct {

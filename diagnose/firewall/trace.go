@@ -112,6 +112,7 @@ type Tracer struct {
 	printer *text.Printer
 	tool    diagnose.Tool
 	devices []string // that have an invented number
+	curious curiosity
 	// invents: a device that the host doesn't have gets a number, too.
 	invents bool
 	reply   func(there *Trace) Reply
@@ -126,7 +127,7 @@ func NewTracer(set *rules.Ruleset, facts eval.Host, printer *text.Printer, versi
 	if live(set) {
 		facts.Holds = holds
 	}
-	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.ToolOf(version)}
+	return &Tracer{set: set, machine: eval.Compile(set, facts), facts: facts, printer: printer, tool: diagnose.ToolOf(version), curious: curious(set)}
 }
 
 // live reports whether the rules are those of a kernel, now or when it was
@@ -165,7 +166,9 @@ func (t *Tracer) trace(asked Packet, first *eval.Packet) (*Trace, error) {
 		doc.Packet = left(q.packet())
 		return doc, nil
 	}
-	return t.run(doc, q.packet(), q, first), nil
+	p := q.packet()
+	q.forget(p, t.curious)
+	return t.run(doc, p, q, first), nil
 }
 
 func (t *Tracer) document(asked Packet) *Trace {

@@ -9,6 +9,9 @@ import (
 
 // length loads skb->len: with the link header where that has been put before.
 func (w *walk) length(e *rules.Meta) rules.VerdictKind {
+	if b := w.packet.lengthBlind(); b != nil {
+		return w.hide(e.Reg, 4, *b)
+	}
 	n := len(w.packet.Data)
 	f := w.ahead
 	if w.hook == rules.Egress {
@@ -24,6 +27,17 @@ func (w *walk) length(e *rules.Meta) rules.VerdictKind {
 		n += len(f.data)
 	}
 	return w.load32(e.Reg, uint32(n))
+}
+
+// lengthBlind is why the packet's length is not known, nil if it is.
+func (p *Packet) lengthBlind() *blame {
+	switch p.Family {
+	case rules.IP:
+		return p.blind(2, 4)
+	case rules.IP6:
+		return p.blind(4, 6)
+	}
+	return nil
 }
 
 // bridgeName loads the name of the bridge that a port belongs to, empty if the

@@ -27,6 +27,8 @@ func matchLength(x *probe) answer {
 		if n = x.field(2, 2); n.why == "" && n.v == 0 {
 			n.v = uint32(len(x.packet.Data))
 		}
+	} else if b := x.packet.lengthBlind(); b != nil {
+		n = field{why: b.why, most: 0xffff}
 	}
 	return n.in(x.arg16(0), x.arg16(2)).unless(x.d[4] != 0)
 }
@@ -118,11 +120,6 @@ func matchString(x *probe) answer {
 		return unsure("it looks for nothing")
 	}
 	pattern, d := x.d[20:20+n], x.packet.Data
-	for _, s := range x.packet.hidden {
-		if s.to > from && s.from < to {
-			return unsure(s.why)
-		}
-	}
 	if flags&ignoreCase != 0 {
 		pattern, d = upper(pattern), upper(d)
 	}
@@ -131,7 +128,32 @@ func matchString(x *probe) answer {
 	if from <= len(d) && from < to {
 		at = bytes.Index(d[from:], pattern)
 	}
-	return holds(at >= 0 && at+n <= to-from).unless(flags&inverted != 0)
+	found := at >= 0 && at+n <= to-from
+	if found && x.packet.blind(from+at, from+at+n) == nil {
+		return isSo.unless(flags&inverted != 0)
+	}
+	if b := x.packet.mayHave(d, pattern, from, to); b != nil {
+		return unsure(b.why)
+	}
+	return holds(found).unless(flags&inverted != 0)
+}
+
+// mayHave is the reason for which a pattern may stand between two places of the
+// packet: bytes that are not known, among those that it would cover. It is nil if
+// the bytes that are known say no.
+func (p *Packet) mayHave(d, pattern []byte, from, to int) *blame {
+	for _, s := range p.hidden {
+		for at := max(from, s.from-len(pattern)+1); at < s.to && at+len(pattern) <= min(to, len(d)); at++ {
+			fits := true
+			for i := 0; fits && i < len(pattern); i++ {
+				fits = d[at+i] == pattern[i] || p.blind(at+i, at+i+1) != nil
+			}
+			if fits {
+				return &s.blame
+			}
+		}
+	}
+	return nil
 }
 
 // upper is toupper of linux/ctype.h, which has the letters of Latin-1.
