@@ -13,6 +13,7 @@ import (
 // What nobody has told of a packet is not known where a rule asks for it.
 func TestUntold(t *testing.T) {
 	const hops, length, contents = "the packet's hop limit was not told", "how long the packet is was not told", "what the packet carries was not told"
+	const link = "the packet's link header is not known"
 	four, six := [2]string{"10.0.0.9", "10.0.0.5"}, [2]string{"fd00::9", "fd00::5"}
 	for _, c := range []struct {
 		proto, way, state string
@@ -44,6 +45,11 @@ func TestUntold(t *testing.T) {
 		{"icmp", "in", "", four, "icmp type echo-request drop", "drop"},
 		{"icmp", "in", "", four, "icmp id 5 drop", contents},
 		{"icmp", "in", "", four, "-m length --length 0:84", length},
+		{"udp", "in", "", [2]string{"10.0.0.9", "224.0.0.251"}, "meta pkttype multicast drop", link},
+		{"udp", "in", "", [2]string{"10.0.0.9", "255.255.255.255"}, "-m pkttype --pkt-type broadcast", link},
+		{"udp", "in", "", [2]string{"10.0.0.9", "10.0.0.255"}, "meta pkttype broadcast drop", link},
+		{"udp", "in", "", four, "meta pkttype broadcast drop", "accept"},
+		{"udp", "in", "", [2]string{"fd00::9", "ff02::1"}, "meta pkttype host drop", link},
 	} {
 		ruleset := "table inet t { chain i { type filter hook " + map[string]string{"in": "input", "out": "output", "forward": "forward"}[c.way] + " priority 0; " + c.rule + "; }\n}\n"
 		if strings.HasPrefix(c.rule, "-m") {

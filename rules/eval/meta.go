@@ -107,7 +107,7 @@ func (w *walk) meta(e *rules.Meta) rules.VerdictKind {
 		}
 		return w.load8(e.Reg, protocol)
 	case metaPacketType:
-		kind, why := w.packetType()
+		kind, why := w.typeAsked()
 		if why != nil {
 			return w.hide(e.Reg, 1, *why)
 		}

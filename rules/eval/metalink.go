@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/portwhy/portwhy/rules"
 )
@@ -123,6 +124,31 @@ const (
 	packetMulticast
 	packetOther
 )
+
+// typeAsked is packetType where a rule asks for it: without its link header, what
+// is for many may have come as a broadcast, a multicast, or to this host alone.
+func (w *walk) typeAsked() (byte, *blame) {
+	if w.arrived && !w.forHost && w.packet.Link == nil && w.packet.In != "lo" && w.forMany(w.packet.Address(true)) {
+		return 0, &blame{"meta pkttype", "the packet's link header is not known"}
+	}
+	return w.packetType()
+}
+
+// forMany reports whether an address may be that of more hosts than one. Where no
+// host tells its broadcast addresses, they end in 255.
+func (w *walk) forMany(to netip.Addr) bool {
+	switch {
+	case !to.IsValid() || to.IsMulticast() || to == broadcastAll:
+		return true
+	case !to.Is4():
+		return false
+	}
+	if ask := w.m.host.AddressType; ask != nil {
+		kind, ok := ask(to, "", false)
+		return !ok || kind == Broadcast
+	}
+	return to.As4()[3] == 255
+}
 
 // packetType is what the packet was taken for by its link header's destination
 // (eth_type_trans, br_handle_frame); br_netfilter has hooks of IP see those for

@@ -197,11 +197,7 @@ func matchMAC(x *probe) answer {
 
 // matchPacketType is pkttype_mt of xt_pkttype.c.
 func matchPacketType(x *probe) answer {
-	to := x.packet.Address(true)
-	if x.arrived && x.packet.Link == nil && (!to.IsValid() || to.IsMulticast() || to == broadcastAll) {
-		return unsure("the packet's link header is not known")
-	}
-	kind, b := x.packetType()
+	kind, b := x.typeAsked()
 	if b != nil {
 		return unsure(b.why)
 	}
