@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 )
 
 // List is the expressions of a rule, in order, in little memory. The zero value
@@ -78,6 +80,7 @@ type Scratch struct {
 	counter Counter
 	match   Match
 	data    [512]byte // of the match
+	masks   [2][16]byte
 }
 
 // own is an expression that stays as it is when the scratch is used again.
@@ -88,13 +91,14 @@ func (s *Scratch) own(e Expr) Expr {
 		return &own
 	case &s.head:
 		own := s.head
+		own.SrcMask, own.DstMask = bytes.Clone(own.SrcMask), bytes.Clone(own.DstMask)
 		return &own
 	case &s.counter:
 		own := s.counter
 		return &own
 	case &s.match:
 		own := s.match
-		own.Data = append(make([]byte, 0, len(own.Data)), own.Data...)
+		own.Data = bytes.Clone(own.Data)
 		return &own
 	}
 	return e
@@ -148,8 +152,11 @@ func (l *List) Next(s *Scratch) Expr {
 // addresses: what lengths those have (two bits each), Flags, Inv, TOS, and Proto.
 const headSize = 7
 
-// addressLengths are the lengths that addresses and masks have in the code.
+// addressLengths are the lengths that addresses and masks have in the code, by the
+// two bits for them. Of a mask with prefixLength there is the number of its bits.
 var addressLengths = [4]uint8{0, 4, 16}
+
+const prefixLength = 3
 
 // readHead is how many bytes the head has.
 func (s *Scratch) readHead(code []byte, p *pool) int {
@@ -159,10 +166,23 @@ func (s *Scratch) readHead(code []byte, p *pool) int {
 	h.In, at = p.device(code, at)
 	h.Out, at = p.device(code, at)
 	h.Src, at = part(code, at, lengths&3)
-	h.SrcMask, at = part(code, at, lengths>>2&3)
+	h.SrcMask, at = mask(&s.masks[0], h.Src, code, at, lengths>>2&3)
 	h.Dst, at = part(code, at, lengths>>4&3)
-	h.DstMask, at = part(code, at, lengths>>6)
+	h.DstMask, at = mask(&s.masks[1], h.Dst, code, at, lengths>>6)
 	return at
+}
+
+// mask is a part, or made of the number of its bits.
+func mask(to *[16]byte, address, code []byte, at int, length uint8) ([]byte, int) {
+	if length != prefixLength {
+		return part(code, at, length)
+	}
+	ones := int(code[at])
+	n := len(address)
+	for i := range n {
+		to[i] = ^byte(0xff >> min(max(ones-8*i, 0), 8))
+	}
+	return to[:n:n], at + 1
 }
 
 // device is the name whose number, from 1, is at a place; 0 is none.
@@ -208,6 +228,8 @@ type Packer struct {
 	room  int // of the block, in bytes
 	rules []Rule
 	last  int // how many rules were allocated at once
+	about []About
+	told  *About // of the rule before
 }
 
 const (
@@ -233,6 +255,18 @@ func (p *Packer) Rule() *Rule {
 	r := &p.rules[0]
 	p.rules = p.rules[1:]
 	return r
+}
+
+// Tell says what is told of a rule. Rules of which the same is told share it.
+func (p *Packer) Tell(r *Rule, a About) {
+	if p.told == nil || *p.told != a {
+		if len(p.about) == 0 {
+			p.about = make([]About, min(max(1, p.last/4), lastRules/4))
+		}
+		p.told, p.about = &p.about[0], p.about[1:]
+		*p.told = a
+	}
+	r.about = p.told
 }
 
 // List packs a rule's expressions. It keeps nothing of those that it [Copies],
@@ -306,17 +340,42 @@ func (p *Packer) copy(e Expr) {
 	case *Counter:
 		p.code = binary.AppendUvarint(binary.AppendUvarint(append(p.code, codeCounter), e.Packets), e.Bytes)
 	case *IPTables:
-		lengths := addressLength(e.Src) | addressLength(e.SrcMask)<<2 | addressLength(e.Dst)<<4 | addressLength(e.DstMask)<<6
-		p.code = append(p.code, codeHead, lengths, e.Flags, e.Inv, e.TOS, byte(e.Proto), byte(e.Proto>>8))
+		at := len(p.code) + 1
+		p.code = append(p.code, codeHead, addressLength(e.Src)|addressLength(e.Dst)<<4, e.Flags, e.Inv, e.TOS, byte(e.Proto), byte(e.Proto>>8))
 		p.device(e.In)
 		p.device(e.Out)
-		p.code = append(append(append(append(p.code, e.Src...), e.SrcMask...), e.Dst...), e.DstMask...)
+		p.code = append(p.code, e.Src...)
+		p.code[at] |= p.mask(e.SrcMask, e.Src) << 2
+		p.code = append(p.code, e.Dst...)
+		p.code[at] |= p.mask(e.DstMask, e.Dst) << 6
 	case *Match:
 		kept := e.Data[:filled(e.Data)]
 		p.code = append(p.code, codeMatch, e.Rev, byte(len(kept)))
 		p.code = binary.AppendUvarint(binary.AppendUvarint(p.code, uint64(len(e.Data))), p.name(e.Ext))
 		p.code = append(p.code, kept...)
 	}
+}
+
+// mask writes the mask of an address, and is the bits for its length.
+func (p *Packer) mask(mask, address []byte) byte {
+	if ones, ok := prefix(mask); ok && len(mask) == len(address) && mask != nil {
+		p.code = append(p.code, byte(ones))
+		return prefixLength
+	}
+	p.code = append(p.code, mask...)
+	return addressLength(mask)
+}
+
+// prefix is the number of ones that a mask begins with, if there are none behind.
+func prefix(mask []byte) (ones int, ok bool) {
+	for i, b := range mask {
+		n := bits.LeadingZeros8(^b)
+		if b<<n != 0 || i > ones/8 && b != 0 {
+			return 0, false
+		}
+		ones += n
+	}
+	return ones, true
 }
 
 // filled is how many bytes there are up to the zeros at the end.

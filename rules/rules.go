@@ -138,25 +138,6 @@ type Chain struct {
 // Base reports whether packets enter the rules here.
 func (c *Chain) Base() bool { return c.Hook != "" }
 
-// Rule is a rule: its expressions are run in order until one breaks off or
-// gives a verdict. There may be millions, so its fields stand in the order that
-// takes the least memory.
-type Rule struct {
-	Handle uint64 // nftables' handle; 0 for legacy and where the source has none
-	Number int    // place in its chain, from 1, as iptables -L --line-numbers counts
-	Exprs  List
-	Text   string // as the rule's own tool writes it; empty until printed
-	// Comment is the rule's comment: of nft's user data, or of the match comment.
-	Comment string
-	// File is the file it was read from, empty for a live rule, and Line its line
-	// there, from 1.
-	File string
-	Line int32
-	// Counted says that the rule counts; Packets and Bytes are then its counters.
-	Counted        bool
-	Packets, Bytes uint64
-}
-
 // Set is an nftables set, map or verdict map.
 type Set struct {
 	Name     string

@@ -115,9 +115,9 @@ func steps(r *eval.Result) []event {
 		s := &r.Steps[i]
 		e := event{family: s.Table.Family, table: s.Table.Name, chain: s.Chain.Name, legacy: s.Table.Backend == rules.IptablesLegacy}
 		if s.Rule != nil {
-			e.handle = s.Rule.Handle
+			e.handle = s.Rule.About().Handle
 			if e.legacy {
-				e.number = s.Rule.Number
+				e.number = int(s.Rule.Number)
 			}
 		} else {
 			e.policy = true

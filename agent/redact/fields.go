@@ -103,7 +103,7 @@ var fields = sync.OnceValue(func() map[string]class {
 		"rules.IPTables.In": plainText, "rules.IPTables.Out": plainText,
 		"rules.Log.Prefix": text, "rules.Lookup.Set": labelText, "rules.Match.Ext": plainText, "rules.Match.Sets": labelText, "rules.ObjRef.Object": labelText,
 		"rules.ObjRef.Set": labelText, "rules.Object.Comment": text, "rules.Object.Name": labelText, "rules.Opaque.Kind": plainText, "rules.Opaque.Why": text,
-		"rules.Rule.Comment": text, "rules.Rule.File": pathText, "rules.Rule.Text": text, "rules.Secmark.Context": text,
+		"rules.About.Comment": text, "rules.About.File": pathText, "rules.Rule.Text": text, "rules.Secmark.Context": text,
 		"rules.Set.Comment": text, "rules.Set.Name": labelText, "rules.Table.Backend": plainText, "rules.Table.Comment": text, "rules.Table.Flags": plainText,
 		"rules.Table.Name": labelText, "rules.Target.Ext": plainText, "rules.Target.Sets": labelText, "rules.Verdict.Chain": labelText,
 	}

@@ -84,7 +84,7 @@ func told(x eval.Result) string {
 	if d := x.Decided; d != nil {
 		s += " by " + d.Table.Name + " " + d.Chain.Name
 		if d.Rule != nil {
-			s += fmt.Sprint(" rule ", d.Rule.Number, " handle ", d.Rule.Handle)
+			s += fmt.Sprint(" rule ", d.Rule.Number, " handle ", d.Rule.About().Handle)
 		}
 	}
 	for _, step := range x.Steps {

@@ -128,6 +128,12 @@ func (w *walker) structure(v reflect.Value) {
 			w.addresses.subnet(x.Prefix)
 			w.addresses.subnet(x.Peer)
 		}
+	case *rules.Rule:
+		about := x.About()
+		w.structure(reflect.ValueOf(&about).Elem())
+		if w.mode == changing {
+			x.Tell(about)
+		}
 	case *rules.List:
 		for _, e := range x.All() {
 			w.value(reflect.ValueOf(e), text)

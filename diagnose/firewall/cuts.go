@@ -150,8 +150,8 @@ const (
 func (c *cutter) rule(t *rules.Table, chain *rules.Chain, r *rules.Rule) {
 	c.table, c.family, c.fields = t, t.Family, map[int]field{}
 	c.where = func() *Rule {
-		number := r.Number
-		return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: chain.Name, Handle: handle(r.Handle), Number: &number, Text: r.Text, File: r.File, Line: int(r.Line)}
+		number, about := int(r.Number), r.About()
+		return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: chain.Name, Handle: handle(about.Handle), Number: &number, Text: r.Text, File: about.File, Line: int(r.Line)}
 	}
 	guards := map[rules.Reg]bool{} // registers that hold the family
 	for _, e := range r.Exprs.All() {

@@ -21,8 +21,10 @@ func Fingerprint(set *rules.Ruleset) (string, error) {
 			chain := *c
 			chain.Packets, chain.Bytes, chain.Rules = 0, 0, nil
 			for _, r := range c.Rules {
-				rule := *r
-				rule.Packets, rule.Bytes, rule.Text, rule.Exprs = 0, 0, "", rules.ListOf(stillExprs(r.Exprs.All())...)
+				rule, about := *r, r.About()
+				about.Packets, about.Bytes = 0, 0
+				rule.Tell(about)
+				rule.Text, rule.Exprs = "", rules.ListOf(stillExprs(r.Exprs.All())...)
 				chain.Rules = append(chain.Rules, &rule)
 			}
 			table.Chains = append(table.Chains, &chain)

@@ -144,7 +144,7 @@ func (s *Step) AboutPort() bool { return s.aboutPort }
 const transportHeader = 2 // NFT_PAYLOAD_TRANSPORT_HEADER
 
 func aboutPort(r *rules.Rule) bool {
-	return r.Comment != supposed && slices.ContainsFunc(r.Exprs.All(), func(e rules.Expr) bool {
+	return r.About().Comment != supposed && slices.ContainsFunc(r.Exprs.All(), func(e rules.Expr) bool {
 		switch e := e.(type) {
 		case *rules.Payload:
 			return e.Base == transportHeader && !e.Write

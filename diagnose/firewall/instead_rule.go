@@ -55,8 +55,10 @@ func (t *Tracer) Instead(decided *Trace, rule string) (*Tracer, error) {
 	return t.changed(decided.chain, func(c *rules.Chain) {
 		c.Rules = slices.Clone(c.Rules)
 		if at := slices.Index(c.Rules, decided.decided); at >= 0 {
-			moved := *other
-			moved.Number, moved.Handle = at+1, decided.decided.Handle
+			moved, about := *other, other.About()
+			about.Handle = decided.decided.About().Handle
+			moved.Tell(about)
+			moved.Number = int32(at + 1)
 			c.Rules[at] = &moved
 		}
 	}), nil
@@ -67,7 +69,7 @@ func insert(c *rules.Chain, at int, added *rules.Rule) {
 	c.Rules = slices.Insert(slices.Clone(c.Rules), at, added)
 	for i, r := range c.Rules { // places have moved
 		moved := *r
-		moved.Number = i + 1
+		moved.Number = int32(i + 1)
 		c.Rules[i] = &moved
 	}
 }
@@ -116,7 +118,10 @@ func (t *Tracer) parseRule(backend rules.Backend, familyName, rule string) (*rul
 	for _, table := range set.Tables {
 		if c := table.Chain("c"); c != nil && len(c.Rules) == 1 && len(table.Sets) == 0 {
 			r := *c.Rules[0]
-			r.Text, r.Line, r.File, r.Comment = strings.TrimPrefix(rule, "-A c "), 0, "", supposed
+			about := r.About()
+			about.File, about.Comment = "", supposed
+			r.Tell(about)
+			r.Text, r.Line = strings.TrimPrefix(rule, "-A c "), 0
 			return &r, nil
 		}
 	}
@@ -140,8 +145,8 @@ func Commented(set *rules.Ruleset, family, table, chain, comment string) []uint6
 			continue
 		}
 		for _, r := range c.Rules {
-			if r.Comment == comment {
-				handles = append(handles, r.Handle)
+			if r.About().Comment == comment {
+				handles = append(handles, r.About().Handle)
 			}
 		}
 	}

@@ -217,15 +217,14 @@ func (p *Page) chain(t *rules.Table, c *rules.Chain) Chain {
 		}
 	}
 	for _, r := range c.Rules {
-		rule := PageRule{Number: r.Number, Text: r.Text, Comment: r.Comment, File: r.File, Line: int(r.Line)}
-		if r.Handle != 0 {
-			rule.Handle = &r.Handle
-		}
-		if r.Counted {
-			rule.Packets, rule.Bytes = &r.Packets, &r.Bytes
+		number, about := int(r.Number), r.About()
+		rule := PageRule{Number: number, Text: r.Text, Comment: about.Comment, File: about.File, Line: int(r.Line)}
+		rule.Handle = handle(about.Handle)
+		if about.Counted {
+			rule.Packets, rule.Bytes = &about.Packets, &about.Bytes
 		}
 		rule.Opaque = p.expressions(func() *Rule {
-			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &r.Number, Text: r.Text, File: r.File, Line: int(r.Line)}
+			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &number, Text: r.Text, File: about.File, Line: int(r.Line)}
 		}, r.Exprs.All())
 		d.Rules = append(d.Rules, rule)
 	}

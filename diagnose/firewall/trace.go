@@ -272,7 +272,7 @@ func (t *Tracer) steps(r eval.Result) []Step {
 	for _, s := range r.Steps {
 		end := len(s.Chain.Rules)
 		if s.Rule != nil {
-			end = min(s.Rule.Number-1, end)
+			end = min(int(s.Rule.Number)-1, end)
 		}
 		skipped := 0
 		between := s.Chain.Rules[min(last[s.Chain], end):end]
@@ -308,12 +308,9 @@ func (t *Tracer) rule(table *rules.Table, c *rules.Chain, r *rules.Rule) Rule {
 	if r.Text == "" {
 		r.Text = t.printer.Rule(table, c, r)
 	}
-	number := r.Number
-	d.Text, d.Number, d.File, d.Line = r.Text, &number, r.File, int(r.Line)
-	if r.Handle != 0 {
-		handle := r.Handle
-		d.Handle = &handle
-	}
+	number, about := int(r.Number), r.About()
+	d.Text, d.Number, d.File, d.Line = r.Text, &number, about.File, int(r.Line)
+	d.Handle = handle(about.Handle)
 	return d
 }
 

@@ -99,7 +99,8 @@ func (t *Tracer) find(asked string) []place {
 		where = slices.DeleteFunc(slices.Clone(where), func(w string) bool { return w == "handle" || w == "rule" })
 		if len(where) > 2 || len(words) == 1 || len(where) < len(words)-1 {
 			if found := t.places(where, func(p place) bool {
-				return p.rule.Handle == n || p.rule.Handle == 0 && len(where) > 2 && p.rule.Number == int(n)
+				handle := p.rule.About().Handle
+				return handle == n || handle == 0 && len(where) > 2 && int(p.rule.Number) == int(n)
 			}); len(found) > 0 {
 				return found
 			}

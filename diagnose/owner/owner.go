@@ -188,7 +188,7 @@ func (p *place) comment() string {
 	if p.rule == nil {
 		return ""
 	}
-	return p.rule.Comment
+	return p.rule.About().Comment
 }
 
 // text is the rule as its tool writes it, without what it has counted.
@@ -209,7 +209,10 @@ func (f *Facts) text(t *rules.Table, c *rules.Chain, r *rules.Rule) string {
 		exprs[i] = e
 	}
 	plain.Exprs = rules.ListOf(exprs...)
-	plain.Packets, plain.Bytes, plain.Text = 0, 0, ""
+	plain.Text = ""
+	about := r.About()
+	about.Packets, about.Bytes = 0, 0
+	plain.Tell(about)
 	printer := f.Printer
 	if printer == nil {
 		printer = &text.Printer{}

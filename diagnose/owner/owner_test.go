@@ -46,7 +46,8 @@ func find(set *rules.Ruleset, want string) (*diagnose.Culprit, bool) {
 			}
 			for _, r := range c.Rules {
 				if strings.Contains(text.Rule(table, c, r), want) {
-					at.Number = &r.Number
+					number := int(r.Number)
+					at.Number = &number
 					return at, true
 				}
 			}
@@ -113,7 +114,8 @@ func TestSavedRulesets(t *testing.T) {
 		for _, table := range set.Tables {
 			for _, c := range table.Chains {
 				for _, r := range c.Rules {
-					at := &diagnose.Culprit{Backend: string(table.Backend), Family: table.Family.String(), Table: table.Name, Chain: c.Name, Number: &r.Number}
+					number := int(r.Number)
+					at := &diagnose.Culprit{Backend: string(table.Backend), Family: table.Family.String(), Table: table.Name, Chain: c.Name, Number: &number}
 					switch o := (&Facts{Rules: set}).Of(at, flow4); {
 					case o.Manager == manager:
 						found++

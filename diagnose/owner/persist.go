@@ -148,7 +148,7 @@ func withForeign(saved, live *rules.Table) *rules.Table {
 		have.Rules = slices.Concat(first, have.Rules)
 		for i, r := range have.Rules {
 			moved := *r
-			moved.Number = i + 1
+			moved.Number = int32(i + 1)
 			have.Rules[i] = &moved
 		}
 	}

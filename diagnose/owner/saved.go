@@ -95,7 +95,7 @@ func (f *Facts) nftLine(file host.File, p *place) (name string, line int) {
 		return "", 0
 	}
 	if r := f.like(set, p); r != nil {
-		return r.File, int(r.Line)
+		return r.About().File, int(r.Line)
 	}
 	return "", 0
 }

@@ -396,10 +396,13 @@ func sameChain(t *testing.T, from string, live, text *rules.Chain) {
 	}
 	for i := range live.Rules {
 		a, b := *live.Rules[i], *text.Rules[i]
-		if !b.Counted {
-			a.Counted, a.Packets, a.Bytes = false, 0, 0
+		of, told := a.About(), b.About()
+		if !told.Counted {
+			of.Counted, of.Packets, of.Bytes = false, 0, 0
 		}
-		b.Text, b.Line, b.File = "", 0, ""
+		told.File, b.Text, b.Line = "", "", 0
+		a.Tell(of)
+		b.Tell(told)
 		exprs, other := a.Exprs.All(), b.Exprs.All()
 		a.Exprs, b.Exprs = rules.ListOf(exprs...), rules.ListOf(other...)
 		if !reflect.DeepEqual(a, b) {

@@ -58,7 +58,7 @@ func TestReadNFT(t *testing.T) {
 			return
 		}
 		for i, r := range in.Rules {
-			if r.Number != i+1 || r.Handle == 0 || len(r.Exprs.All()) == 0 {
+			if int(r.Number) != i+1 || r.About().Handle == 0 || len(r.Exprs.All()) == 0 {
 				t.Errorf("rule %+v", r)
 			}
 			for _, e := range r.Exprs.All() {
@@ -67,14 +67,14 @@ func TestReadNFT(t *testing.T) {
 				}
 			}
 		}
-		if in.Rules[0].Comment != "a rule" {
-			t.Errorf("comment %q", in.Rules[0].Comment)
+		if in.Rules[0].About().Comment != "a rule" {
+			t.Errorf("comment %q", in.Rules[0].About().Comment)
 		}
 		if s := f.Set("plain"); s == nil || !s.Known || s.Elements.Len() != 2 {
 			t.Errorf("set %+v", s)
 		}
 		side := f.Chain("side")
-		if side == nil || len(side.Rules) != 1 || !side.Rules[0].Counted || side.Rules[0].Packets != 3 || side.Rules[0].Bytes != 4 {
+		if side == nil || len(side.Rules) != 1 || !side.Rules[0].About().Counted || side.Rules[0].About().Packets != 3 || side.Rules[0].About().Bytes != 4 {
 			t.Errorf("chain %+v", side)
 		}
 	})

@@ -274,13 +274,13 @@ func compareTables(t *testing.T, live, read *rules.Ruleset) {
 // describe is a rule, with the sets and chains that have no name written out.
 func describe(t *rules.Table, r *rules.Rule) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d ", r.Handle)
+	fmt.Fprintf(&b, "%d ", r.About().Handle)
 	describeRule(&b, t, r)
 	return b.String()
 }
 
 func describeRule(b *strings.Builder, t *rules.Table, r *rules.Rule) {
-	fmt.Fprintf(b, "%q %v %d %d", r.Comment, r.Counted, r.Packets, r.Bytes)
+	fmt.Fprintf(b, "%q %v %d %d", r.About().Comment, r.About().Counted, r.About().Packets, r.About().Bytes)
 	for _, e := range r.Exprs.All() {
 		b.WriteString("\n    " + describeExpr(t, e))
 	}
@@ -308,7 +308,7 @@ func describeExpr(t *rules.Table, e rules.Expr) string {
 				v.Chain = ""
 				for _, r := range c.Rules {
 					body := *r
-					body.Handle = 0 // nft prints none here
+					handleless(&body) // nft prints none here
 					v.Chain += "\n      " + describe(t, &body)
 				}
 			}

@@ -53,7 +53,7 @@ func TestNFTTextIsTheKernels(t *testing.T) {
 			for _, table := range set.Tables {
 				for _, c := range table.Chains {
 					for _, r := range c.Rules {
-						r.Handle = 0
+						handleless(r)
 					}
 				}
 			}
@@ -154,7 +154,7 @@ func TestNFTTextRandom(t *testing.T) {
 					if rule == "" {
 						continue
 					}
-					c.Rules[n].Handle = 0
+					handleless(c.Rules[n])
 					x, y := describe(a, c.Rules[n]), describe(b, b.Chain(c.Name).Rules[n])
 					switch {
 					case x == y:
@@ -203,4 +203,11 @@ func printedAgain(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%d lines, not %d", len(got), len(want))
 	}
+}
+
+// handleless takes a rule's handle away.
+func handleless(r *rules.Rule) {
+	about := r.About()
+	about.Handle = 0
+	r.Tell(about)
 }

@@ -304,7 +304,7 @@ func readCounted(t *testing.T, h *Host) (*rules.Ruleset, []countedRule) {
 func counted(list []countedRule) []uint64 {
 	n := make([]uint64, len(list))
 	for i, r := range list {
-		n[i] = r.rule.Packets
+		n[i] = r.rule.About().Packets
 	}
 	return n
 }

@@ -322,7 +322,7 @@ func (c *Compiler) ruleAt(at syntax.Pos, list []*rules.Rule, w Where) int {
 		}
 	} else {
 		c.work(at, len(list))
-		i = slices.IndexFunc(list, func(r *rules.Rule) bool { return r.Handle == w.Number && r.Handle != 0 })
+		i = slices.IndexFunc(list, func(r *rules.Rule) bool { handle := r.About().Handle; return handle == w.Number && handle != 0 })
 	}
 	if i < 0 {
 		panic(bail{at.Errorf("the chain has no rule of %s %d so far", strings.Replace(w.By, "position", "handle", 1), w.Number)})
@@ -339,7 +339,9 @@ func (c *Compiler) Replace(d *syntax.Rule, handle uint64) error {
 		last := len(chain.Rules) - 1
 		i := c.ruleAt(d.Pos, chain.Rules[:last], Where{By: "handle", Number: handle})
 		r := chain.Rules[last]
-		r.Handle = handle
+		a := r.About()
+		a.Handle = handle
+		r.Tell(a)
 		chain.Rules[i], chain.Rules = r, chain.Rules[:last]
 		t.stale = true
 	})

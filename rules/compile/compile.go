@@ -241,12 +241,14 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 		c.write(g, s)
 	}
 	out := c.shared.packer.Rule()
-	*out = rules.Rule{Handle: d.Handle, Number: len(chain.Rules) + 1, Exprs: c.shared.rule(t, g.exprs), Comment: d.Comment, Line: int32(d.Line), File: d.File}
+	*out = rules.Rule{Number: int32(len(chain.Rules) + 1), Exprs: c.shared.rule(t, g.exprs), Line: int32(d.Line)}
+	about := rules.About{Handle: d.Handle, Comment: d.Comment, File: d.File}
 	for _, e := range g.exprs {
 		if n, ok := e.(*rules.Counter); ok {
-			out.Counted, out.Packets, out.Bytes = true, n.Packets, n.Bytes
+			about.Counted, about.Packets, about.Bytes = true, n.Packets, n.Bytes
 		}
 	}
+	c.shared.packer.Tell(out, about)
 	chain.Rules = append(chain.Rules, out)
 }
 
@@ -300,7 +302,7 @@ func (c *Compiler) Ruleset() *rules.Ruleset {
 		}
 		for _, chain := range t.Chains {
 			for i, r := range chain.Rules {
-				r.Number = i + 1
+				r.Number = int32(i + 1)
 			}
 		}
 		if nft.MadeByIptables(t.Table) {

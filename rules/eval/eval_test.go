@@ -28,7 +28,7 @@ func chains(policy string, lists ...[][]rules.Expr) *rules.Ruleset {
 			c.Hook, c.Type, c.Policy = rules.Input, "filter", policy
 		}
 		for n, exprs := range list {
-			c.Rules = append(c.Rules, &rules.Rule{Number: n + 1, Exprs: packer.List(exprs)})
+			c.Rules = append(c.Rules, &rules.Rule{Number: int32(n + 1), Exprs: packer.List(exprs)})
 		}
 		t.Chains = append(t.Chains, c)
 	}
@@ -110,7 +110,7 @@ func TestHook(t *testing.T) {
 			if got.Decided != nil {
 				decider = 0
 				if got.Decided.Rule != nil {
-					decider = got.Decided.Rule.Number
+					decider = int(got.Decided.Rule.Number)
 				}
 			}
 			if decider != c.decider {

@@ -25,8 +25,8 @@ func TestHeadsChangeNothing(t *testing.T) {
 			}
 			for n := range rapid.IntRange(headsLeast-8, headsLeast+40).Draw(t, "rules") {
 				exprs := append(rules.Exprs{randomHead(t)}, randomEnd(t, c, chains)...)
-				a.Rules = append(a.Rules, &rules.Rule{Number: n + 1, Exprs: rules.ListOf(exprs...)})
-				b.Rules = append(b.Rules, &rules.Rule{Number: n + 1, Exprs: rules.ListOf(append(rules.Exprs{&rules.Counter{}}, exprs...)...)})
+				a.Rules = append(a.Rules, &rules.Rule{Number: int32(n + 1), Exprs: rules.ListOf(exprs...)})
+				b.Rules = append(b.Rules, &rules.Rule{Number: int32(n + 1), Exprs: rules.ListOf(append(rules.Exprs{&rules.Counter{}}, exprs...)...)})
 			}
 			first.Chains, second.Chains = append(first.Chains, a), append(second.Chains, b)
 		}
@@ -92,7 +92,7 @@ func told(r Result) []string {
 	for _, s := range r.Steps {
 		number := 0
 		if s.Rule != nil {
-			number = s.Rule.Number
+			number = int(s.Rule.Number)
 		}
 		list = append(list, fmt.Sprint(s.Chain.Name, number, s.Effect))
 	}

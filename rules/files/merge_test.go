@@ -46,7 +46,7 @@ func TestMerge(t *testing.T) {
 			names = append(names, table.Family.String()+" "+table.Name)
 			for _, chain := range table.Chains {
 				for _, rule := range chain.Rules {
-					if strings.HasPrefix(rule.File, "f") && rule.Line == 4 && len(table.Chains) == 3 {
+					if strings.HasPrefix(rule.About().File, "f") && rule.Line == 4 && len(table.Chains) == 3 {
 						from = "save"
 					}
 				}

@@ -166,7 +166,7 @@ func counts(t *testing.T) []uint64 {
 	}
 	var list []uint64
 	for _, rule := range set.Tables[0].Chain("INPUT").Rules {
-		list = append(list, rule.Packets)
+		list = append(list, rule.About().Packets)
 	}
 	return list
 }

@@ -224,16 +224,18 @@ func (d *Decoder) rule(t *rules.Table, a *attributes) {
 	raw, _ := a.get(4)
 	list := d.expressions(raw)
 	r := d.packer.Rule()
-	*r = rules.Rule{Handle: a.u64(3), Number: len(c.Rules) + 1, Exprs: d.packer.List(list), Comment: a.comment(7, 0)}
+	*r = rules.Rule{Number: int32(len(c.Rules) + 1), Exprs: d.packer.List(list)}
+	about := rules.About{Handle: a.u64(3), Comment: a.comment(7, 0)}
 	for _, e := range list {
 		switch e := e.(type) {
 		case *rules.Counter:
-			r.Counted, r.Packets, r.Bytes = true, e.Packets, e.Bytes
+			about.Counted, about.Packets, about.Bytes = true, e.Packets, e.Bytes
 		case *rules.Match:
-			if e.Ext == "comment" && r.Comment == "" {
-				r.Comment = text(e.Data)
+			if e.Ext == "comment" && about.Comment == "" {
+				about.Comment = text(e.Data)
 			}
 		}
 	}
+	d.packer.Tell(r, about)
 	c.Rules = append(c.Rules, r)
 }

@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 		t.Fatalf("%+v %+v", table, c)
 	}
 	r := c.Rules[0]
-	if r.Handle != 4 || r.Number != 1 || r.File != "f" || r.Line != 5 {
+	if r.About().Handle != 4 || r.Number != 1 || r.About().File != "f" || r.Line != 5 {
 		t.Errorf("%+v", r)
 	}
 	var names []string

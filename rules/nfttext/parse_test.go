@@ -222,8 +222,8 @@ func TestInclude(t *testing.T) {
 	if got := text.Ruleset(r); got != want {
 		t.Errorf("is\n%swant\n%s", got, want)
 	}
-	if a := r.Tables[0].Chains[0].Rules[0]; a.File != "d/a.nft" || a.Line != 1 {
-		t.Errorf("the rule is of %s:%d", a.File, a.Line)
+	if a := r.Tables[0].Chains[0].Rules[0]; a.About().File != "d/a.nft" || a.Line != 1 {
+		t.Errorf("the rule is of %s:%d", a.About().File, a.Line)
 	}
 	for s, want := range map[string]string{
 		"table t {\n include \"bad.nft\"\n}": "d/bad.nft:2:2: expected a statement, not foo",

@@ -161,7 +161,8 @@ func (r *random) table() *rules.Table {
 		&rules.Expectation{L4: r.byte(), TimeoutMS: r.u32()}, &rules.Secmark{Context: "s\x07"}, &rules.TunnelKey{ID: r.u32(), Src: r.data(), Dst: r.data(), Options: r.data()}} {
 		t.Objects = append(t.Objects, &rules.Object{Name: "o\x1b", Type: r.u32() % 12, Expr: e, Comment: "c\x00"})
 	}
-	rule := &rules.Rule{Comment: "a\x00b"}
+	rule := &rules.Rule{}
+	rule.Tell(rules.About{Comment: "a\x00b"})
 	var exprs []rules.Expr
 	for range r.byte() % 24 {
 		exprs = append(exprs, r.expr(0))

@@ -319,7 +319,7 @@ func (w *writer) savedTable() {
 	for _, c := range chains {
 		for _, r := range c.Rules {
 			if w.p.Counters {
-				w.counters(r.Packets, r.Bytes)
+				w.counters(r.About().Packets, r.About().Bytes)
 				w.str(" ")
 			}
 			if !w.saved(c, r) {

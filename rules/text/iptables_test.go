@@ -247,7 +247,7 @@ func TestRulesOfIptablesNFT(t *testing.T) {
 	} {
 		r := &rules.Rule{Exprs: rules.ListOf(c.exprs...)}
 		if strings.Contains(c.want, "comment") {
-			r.Comment = "x y"
+			r.Tell(rules.About{Comment: "x y"})
 		}
 		if got := text.Rule(table, chain, r); got != c.want {
 			t.Errorf("got %s\nwant %s", got, c.want)

@@ -86,8 +86,8 @@ func (x *translation) translate(p *printer, r *rules.Rule) bool {
 	if !x.settled() {
 		return false
 	}
-	if r.Comment != "" && !x.comment {
-		x.userComment(r.Comment)
+	if r.About().Comment != "" && !x.comment {
+		x.userComment(r.About().Comment)
 	}
 	x.exprs[0] = &x.head
 	return true

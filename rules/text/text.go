@@ -175,8 +175,8 @@ func (w *writer) native(r *rules.Rule) {
 		first = false
 		w.stmt(s)
 	}
-	if r.Comment != "" {
+	if r.About().Comment != "" {
 		w.str(" comment ")
-		w.quoted(r.Comment)
+		w.quoted(r.About().Comment)
 	}
 }

@@ -29,13 +29,14 @@ func (p *parser) command() error {
 	}
 	p.words = words
 	r := p.packer.Rule()
+	p.about = rules.About{File: p.file}
 	at := 0
 	if strings.HasPrefix(words[0].text, "[") {
 		var ok bool
-		if r.Packets, r.Bytes, ok = counters(words[0].text); !ok {
+		if p.about.Packets, p.about.Bytes, ok = counters(words[0].text); !ok {
 			return p.fail(words[0].column, "expected counters, such as [0:0]")
 		}
-		r.Counted, at = true, 1
+		p.about.Counted, at = true, 1
 	}
 	for ; at < len(words) && families[words[at].text] != 0; at++ {
 		if families[words[at].text] != p.table.Family {
@@ -150,7 +151,9 @@ func (p *parser) onChains(letter byte, at int) error {
 		case letter == 'Z':
 			c.Packets, c.Bytes = 0, 0
 			for _, r := range c.Rules {
-				r.Packets, r.Bytes = 0, 0
+				a := r.About()
+				a.Packets, a.Bytes = 0, 0
+				p.packer.Tell(r, a)
 			}
 		case c.Base() && len(chains) > 1: // -X alone is of the user's chains
 		default:

@@ -259,7 +259,7 @@ func newDecoder(d decoder) *decoder {
 func (d *decoder) part(s span, block []rules.Rule, from, to int) error {
 	for i := from; i < to; i++ {
 		r := &block[i]
-		r.Number = i + 1
+		r.Number = int32(i + 1)
 		if err := d.rule(r, d.entries[s.first+i]); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
@@ -270,9 +270,8 @@ func (d *decoder) part(s span, block []rules.Rule, from, to int) error {
 
 // rule reads one entry: its head, its matches and its target.
 func (d *decoder) rule(r *rules.Rule, e entry) error {
-	r.Counted = true
-	r.Packets = binary.NativeEndian.Uint64(d.blob[e.at+d.counters:])
-	r.Bytes = binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])
+	about := rules.About{Counted: true, Packets: binary.NativeEndian.Uint64(d.blob[e.at+d.counters:]),
+		Bytes: binary.NativeEndian.Uint64(d.blob[e.at+d.counters+8:])}
 	leaves := false
 	d.used = 0
 	if b := d.blob[e.at : e.at+d.size]; d.table.Family == rules.ARP {
@@ -294,7 +293,7 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 		}
 		m := d.match(d.blob[at : at+size])
 		if m.Ext == "comment" {
-			r.Comment = cString(m.Data)
+			about.Comment = cString(m.Data)
 		}
 		d.exprs = append(d.exprs, m)
 		at += size
@@ -307,6 +306,7 @@ func (d *decoder) rule(r *rules.Rule, e entry) error {
 		d.exprs = append(d.exprs, target)
 	}
 	r.Exprs = d.packer.List(d.exprs)
+	d.packer.Tell(r, about)
 	return nil
 }
 

@@ -70,7 +70,7 @@ func TestDecodeEntries(t *testing.T) {
 	if got := describe(table.Chains[0].Rules[0]); got != "{} jump c" {
 		t.Error(got)
 	}
-	if r := table.Chains[3].Rules[0]; describe(r) != "{} comment target" || r.Comment != "why" || r.Packets == 0 {
+	if r := table.Chains[3].Rules[0]; describe(r) != "{} comment target" || r.About().Comment != "why" || r.About().Packets == 0 {
 		t.Errorf("%s %+v", describe(r), r)
 	}
 }
@@ -97,7 +97,7 @@ func TestDecodeLongChain(t *testing.T) {
 			t.Fatalf("with room for %d: %d rules, want %d", room, len(list), n)
 		}
 		for i, r := range list {
-			if r.Number != i+1 || r.Packets != uint64(1000+i) || describe(r) != "{} comment target" {
+			if int(r.Number) != i+1 || r.About().Packets != uint64(1000+i) || describe(r) != "{} comment target" {
 				t.Fatalf("with room for %d: rule %d: %s %+v", room, i+1, describe(r), r)
 			}
 		}

@@ -40,7 +40,7 @@ func TestFiles(t *testing.T) {
 			}
 			for _, chain := range table.Chains {
 				for _, r := range chain.Rules {
-					if n++; r.Counted {
+					if n++; r.About().Counted {
 						counted++
 					}
 				}

@@ -65,6 +65,7 @@ type parser struct {
 
 	// Used again for each line.
 	spec   spec
+	about  rules.About
 	exprs  []rules.Expr
 	made   []*rules.Rule
 	packer rules.Packer
@@ -130,7 +131,7 @@ func (p *parser) oneLine() error {
 	case line == "COMMIT":
 		for _, c := range p.table.Chains {
 			for i, r := range c.Rules {
-				r.Number = i + 1
+				r.Number = int32(i + 1)
 			}
 		}
 		p.table, p.chains = nil, nil

@@ -40,7 +40,7 @@ func TestRule(t *testing.T) {
 		for _, chain := range table.Chains {
 			for i, r := range chain.Rules {
 				got = append(got, describe(r))
-				if r.Number != i+1 || r.Line != 3 || r.Text != c.line || r.File != "f" {
+				if int(r.Number) != i+1 || r.Line != 3 || r.Text != c.line || r.About().File != "f" {
 					t.Errorf("%s: number %d, line %d, text %q", c.line, r.Number, r.Line, r.Text)
 				}
 			}
@@ -223,7 +223,7 @@ COMMIT
 	if in := table.Chain("INPUT"); in.Policy != "drop" || in.Packets != 1 || in.Bytes != 2 || table.Chain("FORWARD").Policy != "drop" || table.Chain("b") != nil {
 		t.Errorf("%+v", in)
 	}
-	if r := table.Chain("c").Rules[0]; !r.Counted || r.Packets != 0 {
+	if r := table.Chain("c").Rules[0]; !r.About().Counted || r.About().Packets != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -244,7 +244,7 @@ func FuzzParse(f *testing.F) {
 		for _, table := range set.Tables {
 			for _, c := range table.Chains {
 				for i, r := range c.Rules {
-					if r.Number != i+1 || len(r.Exprs.All()) == 0 || r.Line == 0 {
+					if int(r.Number) != i+1 || len(r.Exprs.All()) == 0 || r.Line == 0 {
 						t.Fatalf("rule %+v", r)
 					}
 				}

@@ -75,7 +75,8 @@ func (p *parser) ruleSpec(r *rules.Rule, c *rules.Chain, at int) ([]*rules.Rule,
 			return nil, p.fail(e.name.column, "%s", e.err)
 		}
 	}
-	r.File, r.Line, r.Text = p.file, int32(p.line), p.source
+	r.Line, r.Text = int32(p.line), p.source
+	p.packer.Tell(r, p.about)
 	if _, rule, counted := strings.Cut(p.source, "] "); counted && p.source[0] == '[' {
 		r.Text = rule
 	}
@@ -266,7 +267,7 @@ func (p *parser) setCounters(s *spec, at int) (int, error) {
 	if !ok {
 		return 0, p.fail(p.words[at].column, "expected two numbers, of packets and bytes")
 	}
-	s.rule.Counted, s.rule.Packets, s.rule.Bytes = true, packets, bytes
+	p.about.Counted, p.about.Packets, p.about.Bytes = true, packets, bytes
 	return extra, nil
 }
 
@@ -276,7 +277,7 @@ func (p *parser) match(s *spec, at int) (int, error) {
 	e := extension{name: p.words[at], args: p.args[at+1:]}
 	n, err := p.extension(s, &e, at)
 	if e.name.text == "comment" && err == nil && n >= 2 {
-		s.rule.Comment = e.args[1]
+		p.about.Comment = e.args[1]
 	}
 	s.exts = append(s.exts, e)
 	return n, err
