@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/portwhy/portwhy/rules/eval"
+	"github.com/portwhy/portwhy/rules/text"
 )
 
 // tool runs commands of a tool, or each of its own; false if the tool or the
@@ -88,6 +89,79 @@ func TestToolsOfBridgesAndARP(t *testing.T) {
 			}
 			if got.Verdict == eval.Unknown {
 				t.Logf("not known: %s: %v", c.command, got.Doubts)
+			}
+		}
+	})
+}
+
+// The extensions of ebtables' rules are told as ebtables-save writes them.
+func TestWordsOfEbtables(t *testing.T) {
+	if _, err := exec.LookPath("ebtables-nft"); err != nil {
+		t.Skip("needs ebtables-nft")
+	}
+	inOwnNamespace(t, func() {
+		for _, c := range []struct{ chain, head, words, tail string }{
+			{"FORWARD", "-p IPv4", "--ip-src ! 10.0.0.0/24 --ip-dst 10.1.2.3 --ip-tos 0x10", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto ! udp", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto udp --ip-sport ! 5:10 --ip-dport 1:65535", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto icmp --ip-icmp-type echo-request", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto icmp --ip-icmp-type ! host-unreachable", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto icmp --ip-icmp-type 200/7", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-proto igmp --ip-igmp-type membership-query", "-j DROP"},
+			{"FORWARD", "-p IPv4", "--ip-src 10.0.0.0/255.0.255.0", "-j DROP"},
+			{"FORWARD", "-p IPv6", "--ip6-src ! fe80::/10 --ip6-dst ::1 --ip6-tclass 0x10 --ip6-proto tcp --ip6-sport 5 --ip6-dport ! 7", "-j DROP"},
+			{"FORWARD", "-p IPv6", "--ip6-proto ipv6-icmp --ip6-icmp-type ! 1:4/0:5", "-j DROP"},
+			{"FORWARD", "-p ARP", "--arp-op ! Reply --arp-htype 1 --arp-ptype 0x800 --arp-ip-src ! 10.0.0.1 --arp-ip-dst 10.0.0.0/8 " +
+				"--arp-mac-src 00:11:22:33:44:55 --arp-mac-dst ! 00:11:22:00:00:00/ff:ff:ff:00:00:00", "-j DROP"},
+			{"FORWARD", "-p ARP", "! --arp-gratuitous", "-j DROP"},
+			{"FORWARD", "-p ARP", "--arp-op 77", "-j DROP"},
+			{"FORWARD", "-p 802_1Q", "--vlan-id ! 5", "-j DROP"},
+			{"FORWARD", "-p 802_1Q", "--vlan-encap 86DD", "-j DROP"},
+			{"FORWARD", "", "--pkttype-type ! otherhost", "-j DROP"},
+			{"FORWARD", "", "--mark ! 0x10/0xff", "-j DROP"},
+			{"FORWARD", "", "--mark /0xf", "-j DROP"},
+			{"FORWARD", "", "--mark 0x5", "-j DROP"},
+			{"FORWARD", "-p Length", "--802_3-sap ! 0x42 --802_3-type 0x0800", "-j DROP"},
+			{"FORWARD", "-d BGA", "--stp-type config", "-j DROP"},
+			{"FORWARD", "", `--log-level info --log-prefix "ab" --log-ip --log-arp --log-ip6`, "-j DROP"},
+			{"FORWARD", "", `--nflog-prefix "q" --nflog-group 7 --nflog-range 20 --nflog-threshold 3`, "-j DROP"},
+			{"FORWARD", "", "-j mark --mark-or 0x5 --mark-target CONTINUE", ""},
+			{"PREROUTING", "", "-j dnat --to-dst 00:11:22:33:44:55 --dnat-target ACCEPT", ""},
+			{"PREROUTING", "", "-j redirect --redirect-target DROP", ""},
+			{"PREROUTING", "-p ARP", "-j arpreply --arpreply-mac 00:11:22:33:44:55 --arpreply-target ACCEPT", ""},
+			{"POSTROUTING", "", "-j snat --to-src 00:11:22:33:44:55 --snat-arp --snat-target CONTINUE", ""},
+		} {
+			run(t, "flush ruleset", "nft", "-f", "-")
+			table := "filter"
+			if c.chain != "FORWARD" {
+				table = "nat"
+			}
+			words := strings.ReplaceAll(c.words, `"`, "")
+			if !tool(t, "ebtables-nft -t "+table+" -A "+c.chain, c.head+" "+words+" "+c.tail) {
+				continue
+			}
+			saved := string(run(t, "", "ebtables-nft-save"))
+			h, err := Open(Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			set, err := everything(h)
+			if err != nil {
+				t.Errorf("%s: %v", c.words, err)
+				continue
+			}
+			printer := &text.Printer{}
+			got := ""
+			for _, table := range set.Tables {
+				for _, chain := range table.Chains {
+					for _, r := range chain.Rules {
+						got += printer.Rule(table, chain, r) + "\n"
+					}
+				}
+			}
+			if !strings.Contains(saved, " "+c.words) || !strings.Contains(got, "[ "+c.words+" ]") {
+				t.Errorf("%s\n  ebtables-save: %s\n  told:          %s", c.words, saved, got)
 			}
 		}
 	})

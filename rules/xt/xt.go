@@ -87,14 +87,20 @@ func ParseTarget(family rules.Family, name string, args []string, proto uint16) 
 	return rules.Target{Ext: e.kernelName(), Rev: e.rev, Data: b.d, Sets: b.sets}, n, nil
 }
 
-// MatchText is the match as iptables-save writes it; false if the extension or
+// MatchText is the match as iptables-save or, of family bridge, ebtables-save writes it; false if the extension or
 // its revision isn't known, or its bytes mean nothing that can be written.
 func MatchText(family rules.Family, m *rules.Match) (string, bool) {
+	if family == rules.Bridge {
+		return bridgeText(bridgeMatches, m.Ext, m.Rev, m.Data)
+	}
 	return text(matches, "-m ", family, m.Ext, m.Rev, m.Data, m.Sets)
 }
 
 // TargetText is MatchText for targets.
 func TargetText(family rules.Family, t *rules.Target) (string, bool) {
+	if family == rules.Bridge {
+		return bridgeText(bridgeTargets, t.Ext, t.Rev, t.Data)
+	}
 	return text(targets, "-j ", family, t.Ext, t.Rev, t.Data, t.Sets)
 }
 
