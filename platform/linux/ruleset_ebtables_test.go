@@ -125,6 +125,7 @@ func TestWordsOfEbtables(t *testing.T) {
 			{"FORWARD", "-d BGA", "--stp-type config", "-j DROP"},
 			{"FORWARD", "", `--log-level info --log-prefix "ab" --log-ip --log-arp --log-ip6`, "-j DROP"},
 			{"FORWARD", "", `--nflog-prefix "q" --nflog-group 7 --nflog-range 20 --nflog-threshold 3`, "-j DROP"},
+			{"FORWARD", "", "--nflog-group 3", "-j DROP"},
 			{"FORWARD", "", "-j mark --mark-or 0x5 --mark-target CONTINUE", ""},
 			{"PREROUTING", "", "-j dnat --to-dst 00:11:22:33:44:55 --dnat-target ACCEPT", ""},
 			{"PREROUTING", "", "-j redirect --redirect-target DROP", ""},

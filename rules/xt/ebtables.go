@@ -98,7 +98,7 @@ var bridgeTargets = map[string]bridgeExtension{
 		if n := w.u32(0); n != 0 {
 			w.add("--nflog-range", strconv.Itoa(int(n)))
 		}
-		if n := w.u16(6); n != 0 {
+		if n := w.u16(6); n != 1 { // EBT_NFLOG_DEFAULT_THRESHOLD
 			w.add("--nflog-threshold", strconv.Itoa(int(n)))
 		}
 	}},
