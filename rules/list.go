@@ -34,6 +34,7 @@ type pool struct {
 const (
 	codeEnd = iota
 	codeCmp
+	codeImmediate
 	codeHead
 	codeCounter
 	codeMatch
@@ -76,10 +77,11 @@ func (l List) Empty() bool {
 // Scratch is memory for the expression that [List.Next] gives.
 type Scratch struct {
 	cmp     Cmp
+	data    Immediate
 	head    IPTables
 	counter Counter
 	match   Match
-	data    [512]byte // of the match
+	filled  [512]byte // the match's data
 	masks   [2][16]byte
 }
 
@@ -88,6 +90,9 @@ func (s *Scratch) own(e Expr) Expr {
 	switch e {
 	case &s.cmp:
 		own := s.cmp
+		return &own
+	case &s.data:
+		own := s.data
 		return &own
 	case &s.head:
 		own := s.head
@@ -127,6 +132,11 @@ func (l *List) Next(s *Scratch) Expr {
 		s.cmp.Source, s.cmp.Op, s.cmp.Data = Reg(code[1]>>4), uint32(code[1]&15), code[3:n:n]
 		l.at += uint32(n)
 		return &s.cmp
+	case codeImmediate:
+		n := 3 + int(code[2])
+		s.data.Dest, s.data.Data = Reg(code[1]), code[3:n:n]
+		l.at += uint32(n)
+		return &s.data
 	case codeHead:
 		l.at += uint32(s.readHead(code, b.pool))
 		return &s.head
@@ -211,7 +221,7 @@ func (s *Scratch) readMatch(code []byte, p *pool) int {
 	from := fixed + n + m
 	end := from + int(code[2])
 	s.match.Ext, s.match.Rev = p.names[name], code[1]
-	s.match.Data = s.data[:length:length]
+	s.match.Data = s.filled[:length:length]
 	clear(s.match.Data[copy(s.match.Data, code[from:end]):])
 	return end
 }
@@ -303,12 +313,14 @@ func Copies(e Expr) bool {
 	switch e := e.(type) {
 	case *Cmp:
 		return e.Source < 16 && e.Op < 16 && 0 < len(e.Data) && len(e.Data) < 256
+	case *Immediate:
+		return e.Verdict == nil && 0 < len(e.Data) && len(e.Data) < 256
 	case *Counter:
 		return true
 	case *IPTables:
 		return (addressLength(e.Src)|addressLength(e.SrcMask)|addressLength(e.Dst)|addressLength(e.DstMask))&oddLength == 0
 	case *Match:
-		if e.Sets != nil || e.Data == nil || e.Ext == "set" || len(e.Data) > len(Scratch{}.data) {
+		if e.Sets != nil || e.Data == nil || e.Ext == "set" || len(e.Data) > len(Scratch{}.filled) {
 			return false
 		}
 		return filled(e.Data) <= smallMatch
@@ -337,6 +349,8 @@ func (p *Packer) copy(e Expr) {
 	switch e := e.(type) {
 	case *Cmp:
 		p.code = append(append(p.code, codeCmp, byte(e.Source)<<4|byte(e.Op), byte(len(e.Data))), e.Data...)
+	case *Immediate:
+		p.code = append(append(p.code, codeImmediate, byte(e.Dest), byte(len(e.Data))), e.Data...)
 	case *Counter:
 		p.code = binary.AppendUvarint(binary.AppendUvarint(append(p.code, codeCounter), e.Packets), e.Bytes)
 	case *IPTables:

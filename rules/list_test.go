@@ -23,7 +23,7 @@ func drawExpr(t *rapid.T) Expr {
 		return fmt.Sprint("eth", n)
 	}
 	number := rapid.Uint64().Draw(t, "number")
-	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	switch rapid.IntRange(0, 6).Draw(t, "kind") {
 	case 0:
 		return &Cmp{Source: Reg(number % 20), Op: uint32(number >> 8 % 20), Data: bytes(300)}
 	case 1:
@@ -39,6 +39,8 @@ func drawExpr(t *rapid.T) Expr {
 		}
 		return m
 	case 4:
+		return &Immediate{Dest: Reg(number), Data: bytes(300)}
+	case 5:
 		all := kinds()
 		return all[number%uint64(len(all))]
 	}

@@ -222,6 +222,7 @@ func (c *Compiler) rule(d *syntax.Rule) {
 // into compiles a rule to the end of a chain.
 func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 	r := &rule{c: c, table: t, proto: newProtocols(t.Family)}
+	first := len(t.order)
 	for _, st := range d.Statements {
 		sets := len(t.order)
 		r.at = len(r.list)
@@ -239,6 +240,9 @@ func (c *Compiler) into(t *table, chain *rules.Chain, d *syntax.Rule) {
 	g := &emitter{}
 	for _, s := range reduce(t.Family, r.list, c.opts.Unequal) {
 		c.write(g, s)
+	}
+	for _, s := range t.order[first:] {
+		s.finish() // nothing is added to a set without a name
 	}
 	out := c.shared.packer.Rule()
 	*out = rules.Rule{Number: int32(len(chain.Rules) + 1), Exprs: c.shared.rule(t, g.exprs), Line: int32(d.Line)}

@@ -49,8 +49,15 @@ func (s *set) forget(why string) {
 	s.Elements, s.borders, s.items, s.pending = rules.Elements{}, ranges{}, nil, nil
 }
 
-// finish turns what a set was given into elements as the kernel has them.
+// finish turns what a set was given into elements as the kernel has them, once.
 func (s *set) finish() {
+	if s.finished {
+		return
+	}
+	s.finished = true
+	if s.Anonymous { // of which there may be one for each rule
+		defer func() { s.items, s.key, s.data, s.keyTypes = nil, nil, nil, nil }()
+	}
 	if s.unknown == "" && s.waits() {
 		s.forget("neither its types nor a rule tell how long its keys and values are")
 	}
@@ -70,7 +77,6 @@ func (s *set) finish() {
 		for _, i := range s.items {
 			s.take(i)
 		}
-		s.items = nil
 	}
 	if s.again && !s.Interval && !s.Map && !s.Objects {
 		s.once()

@@ -32,6 +32,7 @@ type set struct {
 	key, data *node // what elements are read as; nil if their length is not known
 	keyTypes  []*words.Type
 	autoMerge bool
+	finished  bool
 	again     bool   // it was declared more than once
 	items     []item // of a set without a name
 	borders   ranges // of an interval set

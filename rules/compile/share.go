@@ -14,6 +14,7 @@ type shared struct {
 	payload map[rules.Payload]*rules.Payload
 	bitwise map[bitwiseKey]*rules.Bitwise
 	verdict map[verdictKey]*rules.Immediate
+	other   map[any]rules.Expr // by their values
 	packer  rules.Packer
 }
 
@@ -25,7 +26,7 @@ type bitwiseKey struct {
 
 func newShared() shared {
 	return shared{map[rules.Meta]*rules.Meta{}, map[rules.CT]*rules.CT{}, map[rules.Payload]*rules.Payload{}, map[bitwiseKey]*rules.Bitwise{},
-		map[verdictKey]*rules.Immediate{}, rules.Packer{}}
+		map[verdictKey]*rules.Immediate{}, map[any]rules.Expr{}, rules.Packer{}}
 }
 
 func once[K comparable, V any](m map[K]*V, key K, v *V) *V {
@@ -42,6 +43,17 @@ func once[K comparable, V any](m map[K]*V, key K, v *V) *V {
 type verdictKey struct {
 	table   *table
 	verdict rules.Verdict
+}
+
+// once is the function once for expressions that are not in nearly every rule.
+func (s *shared) once(key any, e rules.Expr) rules.Expr {
+	if old := s.other[key]; old != nil {
+		return old
+	}
+	if len(s.other) < sharedMost {
+		s.other[key] = e
+	}
+	return e
 }
 
 // rule is the expressions of a table's rule in as little memory as they take.
@@ -62,6 +74,20 @@ func (s *shared) rule(t *table, list []rules.Expr) rules.List {
 			if x.Verdict != nil {
 				e = once(s.verdict, verdictKey{t, *x.Verdict}, x)
 			}
+		case *rules.NAT:
+			e = s.once(*x, x)
+		case *rules.Masq:
+			e = s.once(*x, x)
+		case *rules.Redir:
+			e = s.once(*x, x)
+		case *rules.Reject:
+			e = s.once(*x, x)
+		case *rules.Limit:
+			e = s.once(*x, x)
+		case *rules.Log:
+			e = s.once(*x, x)
+		case *rules.Fib:
+			e = s.once(*x, x)
 		}
 		list[i] = e
 	}

@@ -273,7 +273,7 @@ func (p *Packet) mendNonzero(sum int, old, now []byte, at int) {
 // set is full or an expression of the element does. What it adds may be met by
 // the same packet: the set can't be asked for sure from here on.
 func (w *walk) dynset(e *rules.Dynset) rules.VerdictKind {
-	x := w.index.sets[e.Set]
+	x := w.index.set(e.Set)
 	if x == nil {
 		return w.either(blame{"dynset", "set " + e.Set + " is not in the ruleset"})
 	}
@@ -313,7 +313,7 @@ const (
 func (w *walk) object(e *rules.ObjRef) rules.VerdictKind {
 	kind := e.Type
 	if e.Set != "" {
-		x := w.index.sets[e.Set]
+		x := w.index.set(e.Set)
 		if x == nil {
 			return w.either(blame{"objref", "map " + e.Set + " is not in the ruleset"})
 		}

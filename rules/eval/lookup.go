@@ -11,14 +11,15 @@ import (
 // index finds a table's chains and sets by name.
 type index struct {
 	chains map[string]*rules.Chain
-	sets   map[string]*setIndex
-	flows  map[string]bool // flowtables that rules put flows into
+	sets   map[string]*rules.Set
+	asked  map[string]*setIndex // of sets that were asked: most never are
+	flows  map[string]bool      // flowtables that rules put flows into
 }
 
 func (x *index) offloads(flowtable string) bool { return x.flows[flowtable] }
 
 func newIndex(t *rules.Table) *index {
-	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*setIndex, len(t.Sets)), flows: map[string]bool{}}
+	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*rules.Set, len(t.Sets)), asked: map[string]*setIndex{}, flows: map[string]bool{}}
 	for _, c := range t.Chains {
 		x.chains[c.Name] = c
 		if len(t.Flowtables) == 0 {
@@ -33,9 +34,23 @@ func newIndex(t *rules.Table) *index {
 		}
 	}
 	for _, s := range t.Sets {
-		x.sets[s.Name] = &setIndex{set: s}
+		x.sets[s.Name] = s
 	}
 	return x
+}
+
+// set is the index of a set by its name; nil if the table has none of that name.
+func (x *index) set(name string) *setIndex {
+	s := x.sets[name]
+	if s == nil {
+		return nil
+	}
+	i := x.asked[name]
+	if i == nil {
+		i = &setIndex{set: s}
+		x.asked[name] = i
+	}
+	return i
 }
 
 // setIndex finds elements; it is made when the set is first asked.
@@ -130,7 +145,7 @@ func inFields(set *rules.Set, key []byte, el *rules.Element) bool {
 
 // lookup is nft_lookup_eval.
 func (w *walk) lookup(e *rules.Lookup) rules.VerdictKind {
-	x := w.index.sets[e.Set]
+	x := w.index.set(e.Set)
 	if x == nil {
 		return w.either(blame{"lookup", "set " + e.Set + " is not in the ruleset"})
 	}
