@@ -84,15 +84,24 @@ func (s *session) trace(cmd *cobra.Command, facts, batch string, packet firewall
 	if facts == "-" && slices.Contains(s.rulesFiles, "-") {
 		return usage("--host -: standard input can be read once")
 	}
+	if batch != "" && packet != (firewall.Packet{}) {
+		return usage("--batch: the packets are in the file, not in flags")
+	}
+	packets := s.Stdin
+	if batch != "" && batch != "-" {
+		f, err := openPlain(batch)
+		if err != nil {
+			return usage("--batch %s: %w", batch, err)
+		}
+		defer f.Close()
+		packets = f
+	}
 	t, err := s.tracer(ctx)
 	if err != nil {
 		return err
 	}
 	if batch != "" {
-		if packet != (firewall.Packet{}) {
-			return usage("--batch: the packets are in the file, not in flags")
-		}
-		return s.batch(t, batch)
+		return s.batch(t, packets, batch)
 	}
 	answer, err := t.Trace(packet)
 	if err != nil {
@@ -134,17 +143,8 @@ func traceStatus(t *firewall.Trace) diagnose.Status {
 // maxLine bounds a line of --batch.
 const maxLine = 64 << 10
 
-// batch answers one packet a line, as soon as it is read.
-func (s *session) batch(t *firewall.Tracer, path string) error {
-	in := s.Stdin
-	if path != "-" {
-		f, err := openPlain(path)
-		if err != nil {
-			return usage("--batch %s: %w", path, err)
-		}
-		defer f.Close()
-		in = f
-	}
+// batch answers one packet a line of the file at path, as soon as it is read.
+func (s *session) batch(t *firewall.Tracer, in io.Reader, path string) error {
 	out := bufio.NewWriter(s.Stdout)
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
