@@ -207,6 +207,7 @@ func (r *rule) compareMeta(pos syntax.Pos, key string, value uint64) *statement 
 
 // compare is a comparison that the rule implies.
 func (r *rule) compare(left *node, value num) *statement {
+	left.tunnel = r.tunnel
 	if left.kind == payload {
 		r.need(left)
 	}
@@ -231,6 +232,7 @@ func (r *rule) needMessage(p *node) {
 	}
 	r.proto.icmp = want
 	kind := newPayload(p.pos, p.header, p.header.Field("type"))
+	kind.tunnel = r.tunnel
 	if len(p.field.Messages) == 1 {
 		r.before(r.compare(kind, wide.Small(want)))
 		return

@@ -51,11 +51,11 @@ func (g *emitter) value(n *node, dest rules.Reg) {
 			dest += rules.Reg(words32(p.bits))
 		}
 	case payload:
-		g.add(&rules.Payload{Base: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Reg: dest})
+		g.add(n.ask(&rules.Payload{Base: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Reg: dest}))
 	case option:
 		g.add(&rules.Exthdr{Type: uint8(n.n.Lo), Op: n.base, Offset: uint32(n.offset / 8), Len: uint32((n.bits + 7) / 8), Flags: n.key, Reg: dest})
 	case meta, ct:
-		g.add(n.expr(dest))
+		g.add(n.ask(n.expr(dest)))
 	case load:
 		g.load(n, dest)
 	case swap:
@@ -149,6 +149,7 @@ func reduce(family rules.Family, list []*statement, unequal Unequal) []*statemen
 		left, right := s.match.left, s.match.right
 		if right.kind == constant {
 			switch {
+			case left.tunnel != nil:
 			case left.kind == payload && (s.match.op == "==" || s.match.op == "in" || s.match.op == "!=" && unequal != UnequalApart):
 				fields = append(fields, s)
 			case i+1 < len(list) && left.kind == meta && left.key == metaProtocol && s.match.op != "!=" &&

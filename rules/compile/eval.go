@@ -61,7 +61,9 @@ type rule struct {
 	c     *Compiler
 	table *table
 	proto protocols
-	ctx   context
+	// tunnel is the one whose packet is asked about now, nil for none.
+	tunnel *tunnel
+	ctx    context
 	// list are the statements so far; at is where the current one goes.
 	list []*statement
 	at   int

@@ -9,13 +9,12 @@ import (
 
 func (r *rule) payload(e *syntax.Payload) *node {
 	if e.Tunnel != "" {
-		unsuref("inner", "fields of the packet within %s are not modelled", e.Tunnel)
+		return r.carried(e)
 	}
 	h := header(e.Protocol)
 	if h == nil {
-		switch e.Protocol {
-		case "vxlan", "geneve", "gre":
-			unsuref("inner", "the header of %s is not modelled", e.Protocol)
+		if t := tunnels[e.Protocol]; t != nil {
+			return r.ofTunnel(e, t)
 		}
 		r.failf(e.Pos, "no protocol %q", e.Protocol)
 	}
@@ -29,6 +28,7 @@ func (r *rule) payload(e *syntax.Payload) *node {
 		r.failf(e.Pos, "%s has no field %q", e.Protocol, e.Field)
 	}
 	n := newPayload(e.Pos, h, f)
+	n.tunnel = r.tunnel
 	r.need(n)
 	r.primary(n)
 	return r.trim(n)

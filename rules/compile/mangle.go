@@ -21,7 +21,7 @@ func (r *rule) field(e syntax.Expr) *node {
 		return n
 	case *syntax.Payload:
 		if e.Tunnel != "" {
-			unsuref("inner", "fields of the packet within %s are not modelled", e.Tunnel)
+			r.failf(e.Pos, "the packet in a tunnel can't be written to")
 		}
 		n := r.payload(e)
 		for n.kind == operation {

@@ -53,7 +53,8 @@ type node struct {
 	base   uint32
 	offset int
 	raw    bool
-	key    uint32 // meta, ct
+	key    uint32  // meta, ct
+	tunnel *tunnel // payload, meta: of the packet in it; nil of the packet itself
 	expr   func(rules.Reg) rules.Expr
 	fib    *rules.Fib // load: it can ask for presence only
 	// turned: it is brought to the order of what it is written to.

@@ -116,6 +116,8 @@ type protocols struct {
 	stacked []*words.Header
 	// icmp is the ICMP type that was compared, 0 if none was.
 	icmp uint64
+	// inside is what is known within a tunnel, nil for nothing.
+	inside *inside
 }
 
 func newProtocols(f rules.Family) protocols {

@@ -97,11 +97,11 @@ func (r *rule) learn(left, right *node) {
 	}
 	switch right.kind {
 	case constant:
-		r.proto.compared(left, right.n)
+		r.compared(left, right.n)
 	case literal:
 		for _, i := range right.items {
 			if i.key.kind == constant {
-				r.proto.compared(left, i.key.n)
+				r.compared(left, i.key.n)
 			}
 		}
 	}

@@ -14,13 +14,15 @@ import (
 // is not written.
 func bytecode(t *rules.Table, e rules.Expr) string {
 	switch e := e.(type) {
+	case *rules.Inner:
+		return fmt.Sprintf("inner type %d hdrsize %d flags %x [ %s ]", e.Type, e.HdrSize, e.Flags, bytecode(t, e.Exprs[0]))
 	case *rules.Immediate:
 		if e.Verdict != nil {
 			return "immediate reg 0 " + verdictText(e.Verdict)
 		}
 		return fmt.Sprintf("immediate %s %s", reg(e.Dest), data(e.Data))
 	case *rules.Payload:
-		base := []string{"link", "network", "transport", "inner", "tunnel"}[e.Base]
+		base := []string{"link", "network", "transport", "inner", "unknown"}[e.Base]
 		if e.Write {
 			return fmt.Sprintf("payload write %s => %db @ %s header + %d csum_type %d csum_off %d csum_flags 0x%x", reg(e.Reg), e.Len, base, e.Offset, e.CsumType, e.CsumOffset, e.CsumFlags)
 		}
@@ -289,11 +291,25 @@ func logText(l *rules.Log) string {
 	return s
 }
 
+const udp4789 = "meta load l4proto => reg 1; cmp eq reg 1 0x00000011; payload load 2b @ transport header + 2 => reg 1; cmp eq reg 1 0x0000b512; "
+
 // Where versions of nft differ, or a shorter way would do something else.
 func TestBytecode(t *testing.T) {
 	for _, c := range []struct{ rule, want string }{
 		{"tcp sport 1 tcp dport 2", "meta load l4proto => reg 1; cmp eq reg 1 0x00000006; payload load 4b @ transport header + 0 => reg 1; cmp eq reg 1 0x02000100"},
 		{"ip saddr 10.0.0.1 counter ip daddr 10.0.0.2", "payload load 4b @ network header + 12 => reg 1; cmp eq reg 1 0x0100000a; counter pkts 0 bytes 0; payload load 4b @ network header + 16 => reg 1; cmp eq reg 1 0x0200000a"},
+		{"udp dport 4789 vxlan vni 10", udp4789 + "inner type 1 hdrsize 8 flags f [ payload load 3b @ unknown header + 4 => reg 1 ]; cmp eq reg 1 0x000a0000"},
+		{"udp dport 4789 vxlan ip saddr 10.0.0.0/24 vxlan tcp dport 80 ip saddr 10.0.0.1", udp4789 +
+			"inner type 1 hdrsize 8 flags f [ meta load protocol => reg 1 ]; cmp eq reg 1 0x00000008; " +
+			"inner type 1 hdrsize 8 flags f [ payload load 3b @ network header + 12 => reg 1 ]; cmp eq reg 1 0x0000000a; " +
+			"inner type 1 hdrsize 8 flags f [ meta load l4proto => reg 1 ]; cmp eq reg 1 0x00000006; " +
+			"inner type 1 hdrsize 8 flags f [ payload load 2b @ transport header + 2 => reg 1 ]; cmp eq reg 1 0x00005000; " +
+			"payload load 4b @ network header + 12 => reg 1; cmp eq reg 1 0x0100000a"},
+		{"gre icmp type echo-reply", "meta load l4proto => reg 1; cmp eq reg 1 0x0000002f; inner type 3 hdrsize 4 flags c [ meta load protocol => reg 1 ]; " +
+			"cmp eq reg 1 0x00000008; inner type 3 hdrsize 4 flags c [ meta load l4proto => reg 1 ]; cmp eq reg 1 0x00000001; " +
+			"inner type 3 hdrsize 4 flags c [ payload load 1b @ transport header + 0 => reg 1 ]; cmp eq reg 1 0x00000000"},
+		{"gretap ether saddr 62:87:4d:d6:19:05", "meta load l4proto => reg 1; cmp eq reg 1 0x0000002f; " +
+			"inner type 4 hdrsize 4 flags e [ payload load 6b @ link header + 6 => reg 1 ]; cmp eq reg 1 0xd64d8762 0x00000519"},
 		{"comp flags 0", "meta load l4proto => reg 1; cmp eq reg 1 0x0000006c; payload load 1b @ transport header + 1 => reg 1; cmp eq reg 1 0x00000000"},
 		{"tcp option maxseg size set rt mtu", "rt load tcpmss => reg 1; byteorder reg 1 = hton(reg 1, 2, 2); exthdr write tcpopt reg 1 => 2b @ 2 + 2"},
 		{"ip saddr & 0xff == 1", "payload load 4b @ network header + 12 => reg 1; bitwise reg 1 = ( reg 1 & 0xff000000 ) ^ 0x00000000; cmp eq reg 1 0x01000000"},

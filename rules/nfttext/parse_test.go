@@ -27,6 +27,8 @@ func TestRules(t *testing.T) {
 		{"", "ip ttl lt 5 drop", "ip ttl < 5 drop"},
 		{"", "tcp flags ! syn drop", "tcp flags ! syn drop"},
 		{"", "tcp flags syn / syn,ack accept", "tcp flags syn / syn,ack accept"},
+		{"", "udp dport 4789 vxlan ip saddr 10.0.0.1 vxlan tcp dport { 80, 81 } drop", "udp dport 4789 vxlan ip saddr 10.0.0.1 vxlan tcp dport { 80, 81 } drop"},
+		{"", "udp dport 6081 geneve vni 7 accept", "udp dport 6081 geneve vni 7 accept"},
 		{"", "tcp flags 0x2 / 0x2,0x10 accept", "tcp flags syn / syn,ack accept"}, // nft -n
 		{"", "tcp flags != 0x2,0x10 / 0x2,0x10 drop", "tcp flags != syn,ack / syn,ack drop"},
 		{"", "tcp flags & (syn|ack) == syn accept", "tcp flags syn / syn,ack accept"},
@@ -145,6 +147,9 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"table", "1:6: expected the name of a table, not the end of the text"},
 		{"table inet x {", "1:15: expected }, not the end of the text"},
+		{"table inet x { chain c { vxlan ip saddr 10.0.0.1 } }", "1:26: a rule that looks into this tunnel has to name a port of udp before"},
+		{"table inet x { chain c { gre ether saddr 00:11:22:33:44:55 } }", "1:26: gre carries no link header"},
+		{"table inet x { chain c { gre ip saddr set 10.0.0.1 } }", "1:26: the packet in a tunnel can't be written to"},
 		{"table inet x { chain c { tcp dport vmap { 2-5 : drop, 1-2 : accept } } }", "1:43: the element overlaps another of the map"},
 		{"table inet x { chain c { meta mark set tcp dport map { 2 : 1, 2 : 2 } } }", "1:63: the element overlaps another of the map"},
 		{"table inet x { foo }", "1:16: expected a chain, set, map, flowtable or object, not foo"},
