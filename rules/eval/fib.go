@@ -178,14 +178,10 @@ func (w *walk) routeNow() (Route, bool) {
 // socket is nft_socket_eval of net/netfilter/nft_socket.c.
 func (w *walk) socket(e *rules.Socket) rules.VerdictKind {
 	const transparent, mark, wildcard, cgroup = 0, 1, 2, 3
-	ask := w.m.host.Socket
-	if ask == nil {
-		return w.maybe(e.Dest, 8, blame{"socket", "the host's sockets are not known"})
-	}
-	s, ok := ask(&w.packet)
+	s, why := w.findSocket()
 	switch {
-	case !ok:
-		return w.maybe(e.Dest, 8, blame{"socket", "the host's sockets are not known"})
+	case why != "":
+		return w.maybe(e.Dest, 8, blame{"socket", why})
 	case s == nil:
 		return rules.Break
 	}
@@ -204,4 +200,33 @@ func (w *walk) socket(e *rules.Socket) rules.VerdictKind {
 		return flag(s.Wildcard)
 	}
 	return w.maybe(e.Dest, 8, blame{"socket", "the number of the socket's control group is not known"})
+}
+
+// findSocket is the socket of the packet, nil if there is none, or why that is not
+// known. An answer of a flow whose source was mapped is looked for by what was mapped
+// (nf_sk_lookup_slow_v4 of net/ipv4/netfilter/nf_socket_ipv4.c).
+func (w *walk) findSocket() (s *Socket, why string) {
+	const unknown = "the host's sockets are not known"
+	ask, p, f := w.m.host.Socket, &w.packet, &w.flow
+	if ask == nil {
+		return nil, unknown
+	}
+	offset, protocol, _, header := p.transport()
+	ports := protocol == protocolTCP || protocol == protocolUDP
+	if p.Family == rules.IP && ports && w.arrived && f.tracked && f.state == Established && w.m.duties[rules.IP].maps {
+		switch {
+		case w.given.First == nil:
+			return nil, flowUnknown
+		case f.answers && f.source.nat && header && len(p.Data) >= offset+4:
+			answer := p.copy()
+			copy(answer.Data[16:], f.original.src)
+			copy(answer.Data[offset+2:], f.original.sport)
+			p = &answer
+		}
+	}
+	s, ok := ask(p)
+	if !ok {
+		return nil, unknown
+	}
+	return s, ""
 }

@@ -122,14 +122,10 @@ func matchSocket(x *probe) answer {
 	default:
 		return isNot
 	}
-	ask := x.m.host.Socket
-	if ask == nil {
-		return unknown("the host's sockets are not known")
-	}
-	s, ok := ask(&x.packet)
+	s, why := x.findSocket()
 	switch {
-	case !ok:
-		return unknown("the host's sockets are not known")
+	case why != "":
+		return unknown(why)
 	case s == nil,
 		flags&noWildcard == 0 && s.Wildcard,
 		flags&transparent != 0 && !s.Transparent:
