@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,6 +30,9 @@ func Facts(ctx context.Context, h host.Host) eval.Host {
 		Listener: f.listener, Element: f.element, IPSetTest: f.ipsetTest, IPSets: f.ipsets}
 	if info, err := h.Info(ctx); err == nil {
 		known.Now = info.At
+		if slices.Contains(info.Capabilities, "CAP_NET_ADMIN") { // else marks are not told
+			known.Socket = f.socket
+		}
 	}
 	return known
 }

@@ -204,6 +204,21 @@ var traps = []struct {
 	{name: "and else as a whole", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
 		nft: `table ip a { chain c { type filter hook input priority 0; iifname "v" drop; }
 		}`},
+	{name: "the next hop of what is near is the far host", src: "10.0.0.5", dst: "10.0.0.9:5001",
+		nft: `table ip a { chain c { type filter hook output priority 0; rt nexthop 10.0.0.9 drop; }
+		}`},
+	{name: "and in IPv6", src: "fd00::5", dst: "[fd00::9]:5001",
+		nft: `table ip6 a { chain c { type filter hook output priority 0; rt nexthop fd00::9 drop; }
+		}`},
+	{name: "what has just arrived has no route", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { chain c { type filter hook prerouting priority 0; rt classid 0 drop; }
+		}`},
+	{name: "outside of a VRF no device is below", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a { chain c { type filter hook input priority 0; meta sdifname != "x" drop; }
+		}`},
+	{name: "Ethernet goes out by a device of Ethernet", src: "10.0.0.5", dst: "10.0.0.9:5001",
+		nft: `table ip a { chain c { type filter hook output priority 0; meta oiftype ether drop; }
+		}`},
 	{name: "a queue that nobody reads loses the packet", src: "10.0.0.9", dst: "10.0.0.5:5001",
 		iptables: "-A INPUT -p udp -j NFQUEUE --queue-num 9"},
 	{name: "unless it may pass by", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
