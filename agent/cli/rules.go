@@ -42,7 +42,8 @@ counters; then the chains that rules jump to, sets and objects.
 }
 
 const rulesAbout = `--rules takes what these write: nft list ruleset, nft -j list ruleset, iptables-save,
-ip6tables-save, ipset save; and files for nft -f, iptables-restore, ipset restore.`
+ip6tables-save, ipset save; and files for nft -f, iptables-restore, ipset restore.
+nft -t leaves the elements of sets out without a word: such sets look empty.`
 
 func (s *session) rules(cmd *cobra.Command) error {
 	fw, facts, err := s.firewall(cmd.Context())

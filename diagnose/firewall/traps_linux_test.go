@@ -219,6 +219,16 @@ var traps = []struct {
 	{name: "Ethernet goes out by a device of Ethernet", src: "10.0.0.5", dst: "10.0.0.9:5001",
 		nft: `table ip a { chain c { type filter hook output priority 0; meta oiftype ether drop; }
 		}`},
+	{name: "a prefix is mapped to a prefix", src: "10.0.0.9", dst: "10.0.0.5:5001",
+		nft: `table ip a {
+			chain n { type nat hook prerouting priority -100; dnat ip prefix to ip daddr map { 10.0.0.0/29 : 127.0.0.0/29 }; }
+			chain c { type filter hook input priority 0; drop; }
+		}`},
+	{name: "a helper and a timeout change nothing", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
+		nft: `table ip a { ct helper h { type "ftp" protocol tcp; }
+			ct timeout u { protocol udp; policy = { unreplied : 5 }; }
+			chain c { type filter hook prerouting priority -150; ct helper set "h"; ct timeout set "u"; }
+		}`},
 	{name: "a queue that nobody reads loses the packet", src: "10.0.0.9", dst: "10.0.0.5:5001",
 		iptables: "-A INPUT -p udp -j NFQUEUE --queue-num 9"},
 	{name: "unless it may pass by", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
