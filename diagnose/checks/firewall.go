@@ -91,7 +91,7 @@ func runFirewall(p *diagnose.Pass, concerned bool) error {
 // OUTPUT have marked its packet (ip_route_me_harder); its source stays.
 func takeNewRoute(p *diagnose.Pass, t *firewall.Trace) error {
 	f := p.Flow
-	if !t.Rerouted() || t.Packet.Dst == nil || t.Packet.Dst.Unmap() != reached(f.Addr()).WithZone("").Unmap() {
+	if !t.Rerouted() || t.Astray() || t.Packet.Dst == nil || t.Packet.Dst.Unmap() != reached(f.Addr()).WithZone("").Unmap() {
 		return nil
 	}
 	uid := p.Info.UID
@@ -184,7 +184,11 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		p.Unknown(host.Limit{What: "where NAT leads " + f.String(), Why: "the rule doesn't tell", Needs: "reading it: portwhy rules"})
 		return mended{}
 	}
+	why := astray(p, tracer, look)
 	switch back := look.Back; {
+	case why != "":
+		f.Firewall.Unknown = why
+		p.Unknown(host.Limit{What: "which way " + f.String() + " or its answer takes", Why: f.Firewall.Unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
 	case back == nil:
 		f.Firewall.Unknown = look.BackUnknown
 		p.Unknown(host.Limit{What: "what the firewall does with the answer from " + f.String(), Why: look.BackUnknown, Needs: "a look at the rules: portwhy rules"})

@@ -89,6 +89,26 @@ func stopMarked(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace) bo
 	return true
 }
 
+// astray says why the way of a flow that the rules let pass can't be told: it, or its
+// answer, is routed by a mark that isn't known, and policy rules ask for marks. Empty
+// if it can.
+func astray(p *diagnose.Pass, tracer *firewall.Tracer, look *firewall.Look) string {
+	for _, t := range []*firewall.Trace{look.There, look.Back} {
+		if t == nil || t.Verdict != "accept" || !t.Astray() || t.Packet.Dst == nil {
+			continue
+		}
+		if asked, err := asksForMarks(p, *t.Packet.Dst); err == nil && !asked {
+			continue
+		}
+		by := "a rule"
+		if s := tracer.Marker(t); s != nil {
+			by = fmt.Sprintf("%s (%s)", firewall.Quoted(s.Text), s.Where())
+		}
+		return fmt.Sprintf("%s gives the %s a mark that can't be told, and policy rules route by marks", by, packetWord(t))
+	}
+	return ""
+}
+
 // whoServes reports whether it can be seen from here who takes a flow from elsewhere.
 func whoServes(p *diagnose.Pass) bool {
 	if p.Flow.Local {

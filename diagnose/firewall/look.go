@@ -45,6 +45,9 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 	}
 	came := *there.came
 	came.Zone = there.zone
+	if there.flowMark != nil {
+		came.FlowMark, came.FlowMarked = *there.flowMark, true
+	}
 	if l.Back, err = t.trace(back, &came); err != nil {
 		return nil, err
 	}

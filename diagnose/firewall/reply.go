@@ -58,6 +58,12 @@ func (t *Trace) Unrouted() bool {
 	return !t.anew && t.Verdict == "drop" && t.DecidedBy == nil && t.Reason != "" && t.off == "" && t.Asked.IIF != ""
 }
 
+// Astray reports whether the packet is routed by a mark that isn't known: anew behind
+// the rules of OUTPUT, or for another host behind those of PREROUTING.
+func (t *Trace) Astray() bool {
+	return t.unmarked && (t.anew || t.Packet.Way == string(eval.Forward))
+}
+
 // LeavesBy is the device by which the packet leaves in the end, empty if that isn't
 // known.
 func (t *Trace) LeavesBy() string { return t.out }

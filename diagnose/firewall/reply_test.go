@@ -130,3 +130,56 @@ func TestLost(t *testing.T) {
 		}
 	}
 }
+
+// The mark that the first packet leaves at its connection is known when the answer
+// comes.
+func TestFlowMark(t *testing.T) {
+	for _, c := range []struct {
+		name, pre, out string
+		back           string
+		mark           uint32
+		known          bool
+	}{
+		{"given back", "ct mark set 7", "meta mark set ct mark", "accept", 7, true},
+		{"none", "accept", "meta mark set ct mark", "accept", 0, true},
+		{"decides", "ct mark set 7", "ct mark 7 drop", "drop", 0, true},
+		{"another", "ct mark set 7", "ct mark 8 drop", "accept", 0, true},
+		{"left to chance", "ct mark set numgen random mod 2", "meta mark set ct mark", "accept", 0, false},
+		{"decides by chance", "ct mark set numgen random mod 2", "ct mark 1 drop", "unknown", 0, true},
+	} {
+		look, err := asking(t, "table ip f { chain pre { type filter hook prerouting priority -150; "+c.pre+"; }; chain out { type filter hook output priority -150; "+c.out+"; }; }").Look(incoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark, known := look.Back.Mark()
+		if look.Back.Verdict != c.back || known != c.known || known && mark != c.mark {
+			t.Errorf("%s: %s, mark %d known %t", c.name, look.Back.Verdict, mark, known)
+		}
+	}
+}
+
+// What is routed by a mark that isn't known may go anywhere.
+func TestAstray(t *testing.T) {
+	for rule, want := range map[string]bool{
+		"meta mark set 7":                   false,
+		"meta mark set numgen random mod 2": true,
+		"accept":                            false,
+	} {
+		for _, way := range []string{"out", "forward", "in"} {
+			p := Packet{Proto: "tcp", Src: "10.0.0.1:40000", Dst: "10.0.0.9:80", Way: way}
+			if way != "out" {
+				p.IIF = "eth0"
+			}
+			if way != "in" {
+				p.OIF = "eth0"
+			}
+			trace, err := asking(t, "table ip f { chain out { type route hook output priority -150; "+rule+"; }; chain pre { type filter hook prerouting priority -150; "+rule+"; }; }").Trace(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := trace.Astray(); got != (want && way != "in") {
+				t.Errorf("%s, %s: %t", rule, way, got)
+			}
+		}
+	}
+}

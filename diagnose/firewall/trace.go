@@ -43,6 +43,7 @@ type Trace struct {
 	answers  bool         // it answers another
 	zone     eval.Zone    // of conntrack, into which it was put
 	zoneOff  bool         // that isn't known
+	flowMark *uint32      // of conntrack; nil: not known
 	decided  *rules.Rule  // nil for a policy
 	chain    *rules.Chain // that decided
 }
@@ -238,6 +239,9 @@ func (t *Tracer) fill(doc *Trace, r eval.Result, q parsed) {
 	doc.Packet, doc.state, doc.zone, doc.zoneOff = left(r.Packet), r.State, r.Zone, r.ZoneUnknown
 	doc.Packet.Way, doc.out = string(r.Way), r.Packet.Out
 	doc.anew, doc.unmarked = r.Rerouted, !r.Packet.MarkKnown()
+	if !r.FlowMarkUnknown {
+		doc.flowMark = &r.FlowMark
+	}
 	switch r.Verdict {
 	case eval.Accept:
 		doc.Verdict, doc.ClientSees = "accept", "passes"

@@ -82,6 +82,10 @@ type Result struct {
 	// different ways there may be several, and it isn't known.
 	Zone        Zone
 	ZoneUnknown bool
+	// FlowMark is the mark of the packet's flow at the end (ct mark), unless it isn't
+	// known.
+	FlowMark        uint32
+	FlowMarkUnknown bool
 }
 
 // Mixed is a state that is not the same on all ways.
@@ -140,7 +144,8 @@ func (m *Machine) explore(p *Packet, run func(*walk)) Result {
 			w.packet.Out, w.packet.OutIndex, w.way = "", 0, ""
 		}
 		if way == 0 {
-			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, Rerouted: w.rerouted, State: w.flow.state, Zone: w.flow.inZone()}
+			result = Result{Verdict: w.verdict, Decided: w.decided, Steps: w.steps, Reject: w.reject, Packet: &w.packet, Way: w.way, Rerouted: w.rerouted, State: w.flow.state, Zone: w.flow.inZone(),
+				FlowMark: w.flow.mark, FlowMarkUnknown: w.flow.markUnknown != nil}
 		} else {
 			result.join(&w)
 		}
@@ -191,6 +196,7 @@ func (r *Result) join(w *walk) {
 	if r.Packet.Out != w.packet.Out {
 		r.Packet.Out, r.Packet.OutIndex = "", 0
 	}
+	r.FlowMarkUnknown = r.FlowMarkUnknown || w.flow.markUnknown != nil || r.FlowMark != w.flow.mark
 	r.ZoneUnknown = r.ZoneUnknown || r.Zone != w.flow.inZone()
 	if r.State != w.flow.state {
 		r.State = Mixed

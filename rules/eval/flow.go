@@ -213,7 +213,11 @@ func (w *walk) track() bool {
 		f.answered(p.First.tuple())
 	}
 	f.labelsKnown = f.fresh
-	if !f.fresh {
+	switch {
+	case f.fresh:
+	case p.First != nil && p.First.FlowMarked && state == Established:
+		f.mark = p.First.FlowMark
+	default:
 		f.markUnknown = &blame{"ct", "the flow's mark is not known"}
 	}
 	return true

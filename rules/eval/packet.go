@@ -33,8 +33,11 @@ type Packet struct {
 	// First is the first packet of the flow, as it came, if this one answers it; nil
 	// for one that goes in the flow's first direction.
 	First *Packet
-	// Zone is the zone of conntrack into which rules put the flow, of a First.
-	Zone Zone
+	// Zone is the zone of conntrack into which rules put the flow, of a First, and
+	// FlowMark the mark that they gave the flow (ct mark), if FlowMarked.
+	Zone       Zone
+	FlowMark   uint32
+	FlowMarked bool
 	// UID and GID are the sending process's, if HasOwner.
 	UID, GID uint32
 	HasOwner bool
