@@ -387,6 +387,14 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 		c.Code = "firewall-untracked"
 		c.Title = strings.TrimSuffix(c.Title, ".") + "; a rule before has kept the packet from connection tracking, so that rules on its state don't match."
 	}
+	if r := t.Reset; r != nil {
+		why := r.Reason
+		if r.DecidedBy != nil {
+			why = fmt.Sprintf("%s (%s)", deciding(r), r.DecidedBy.Where())
+			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(r.DecidedBy.Backend), What: r.DecidedBy.Where(), Value: r.DecidedBy.Text})
+		}
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; and the reset doesn't get out: %s.", why)
+	}
 	// An ICMP error to this host's own connect(2) is lost while the socket is
 	// locked, and comes again with the next SYN.
 	if f.Local && t.Verdict == "reject" && f.Network == "tcp" && t.RejectWith != nil && *t.RejectWith != "tcp-reset" {

@@ -48,6 +48,9 @@ func (m mended) outcome(blocked *firewall.Trace) diagnose.Outcome {
 	if again := stoppedAgain(m.look); again != nil && !again.SameEnd(blocked) {
 		return diagnose.Connected
 	}
+	if back := m.look.Back; back != nil && (back.Lost() || back.Unrouted()) {
+		return diagnose.Connected
+	}
 	return predicted(m.look)
 }
 

@@ -66,6 +66,7 @@ func behind(p *diagnose.Pass, set *rules.Ruleset, m mended) mended {
 		return stopped(p, set, m.tracer, there)
 	case named(back), named(then):
 		return judgeAccepted(p, set, m.tracer, m.look)
+	case back != nil && stopMarked(p, m.tracer, back):
 	case there.Verdict == "accept":
 		led(p, set, there)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/rules/eval"
 )
 
@@ -28,7 +29,7 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 	}
 	l := &Look{There: there}
 	if there.Verdict != "accept" {
-		return l, nil
+		return l, t.rejects(there)
 	}
 	back, why := answer(there)
 	if why != "" {
@@ -57,6 +58,29 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 		l.Then, err = t.Trace(then)
 	}
 	return l, err
+}
+
+// rejects sees whether the reset that answers a rejected packet from outside gets away
+// (nf_send_reset: it goes by OUTPUT, as related to the packet's connection).
+func (t *Tracer) rejects(there *Trace) error {
+	p := there.Packet
+	if there.Verdict != "reject" || there.RejectWith == nil || *there.RejectWith != "tcp-reset" || p.Way != string(eval.In) || p.Src == nil || p.Dst == nil {
+		return nil
+	}
+	back := Packet{Proto: there.Asked.Proto, Src: end(*p.Dst, p.Dport), Dst: end(*p.Src, p.Sport), Flags: "rst,ack", State: "related", Way: string(eval.Out), OIF: there.Asked.IIF}
+	back, why := t.replied(there, back)
+	if why != "" {
+		return nil // the rejection is certain, if not what it looks like
+	}
+	came := *there.came
+	if there.flowMark != nil {
+		came.FlowMark, came.FlowMarked = *there.flowMark, true
+	}
+	reset, err := t.trace(back, &came)
+	if err == nil && reset.Verdict == "drop" {
+		there.ClientSees, there.Reset = string(diagnose.Timeout), reset
+	}
+	return err
 }
 
 // LookFrom is [Tracer.Look] for a client whose source port is not known, but one

@@ -183,3 +183,26 @@ func TestAstray(t *testing.T) {
 		}
 	}
 }
+
+// A reset that is dropped in turn is heard by nobody.
+func TestReset(t *testing.T) {
+	for out, sees := range map[string]string{
+		"accept":                         "refused",
+		"drop":                           "timeout",
+		"ct state established drop":      "refused",
+		"ct state related drop":          "timeout",
+		"tcp flags & rst == rst drop":    "timeout",
+		"tcp flags syn drop":             "refused",
+		"ct mark 7 drop":                 "timeout",
+		"limit rate 1/second drop":       "refused",
+		"ip daddr 10.0.0.9 accept; drop": "refused",
+	} {
+		look, err := asking(t, "table ip f { chain in { type filter hook input priority 0; ct mark set 7; reject with tcp reset; }; chain out { type filter hook output priority 0; "+out+"; }; }").Look(incoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if look.There.ClientSees != sees || (look.There.Reset != nil) != (sees == "timeout") {
+			t.Errorf("%s: %s", out, look.There.ClientSees)
+		}
+	}
+}

@@ -34,6 +34,10 @@ type Trace struct {
 	Packet  PacketLeft `json:"packet"`
 	Unknown []Doubt    `json:"unknown"`
 
+	// Reset is the reset that answers a rejected packet, where rules stop that in turn;
+	// nil: they don't, or weren't asked.
+	Reset *Trace `json:"-"`
+
 	came     *eval.Packet // as it was at first
 	out      string       // the device that it left by
 	anew     bool         // OUTPUT changed it, and it was routed anew

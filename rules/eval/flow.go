@@ -215,7 +215,7 @@ func (w *walk) track() bool {
 	f.labelsKnown = f.fresh
 	switch {
 	case f.fresh:
-	case p.First != nil && p.First.FlowMarked && state == Established:
+	case p.First != nil && p.First.FlowMarked && (state == Established || state == Related):
 		f.mark = p.First.FlowMark
 	default:
 		f.markUnknown = &blame{"ct", "the flow's mark is not known"}
