@@ -232,7 +232,12 @@ func (w *world) predict(set *rules.Ruleset, pairs []pair) {
 	machine := eval.Compile(set, w.facts)
 	for i := range pairs {
 		p := pairs[i].sent
-		pairs[i].result = machine.Trace(p.way, p.model(w))
+		m := p.model(w)
+		if m.First != nil {
+			first := machine.Trace(p.first.way, m.First)
+			m.First.FlowMark, m.First.FlowMarked = first.FlowMark, !first.FlowMarkUnknown
+		}
+		pairs[i].result = machine.Trace(p.way, m)
 	}
 }
 
