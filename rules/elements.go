@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
 	"slices"
@@ -75,12 +76,22 @@ func (l *Elements) Append(e Element) {
 		l.more = make([]*besides, l.count, l.room())
 	}
 	switch {
+	case !nothing && plain && l.count > 0 && l.more[l.count-1] != nil && !l.more[l.count-1].own && l.more[l.count-1].Alike(&e):
+		l.more = append(l.more, l.more[l.count-1]) // a million addresses may have the same verdict
 	case !nothing:
 		l.more = append(l.more, &besides{e, !plain})
 	case l.more != nil:
 		l.more = append(l.more, nil)
 	}
 	l.count++
+}
+
+// Alike reports whether two elements have the same besides their keys. Those with
+// expressions of their own are not compared.
+func (e *Element) Alike(o *Element) bool {
+	return bytes.Equal(e.KeyEnd, o.KeyEnd) && e.CatchAll == o.CatchAll && bytes.Equal(e.Data, o.Data) && e.Object == o.Object &&
+		(e.Verdict == o.Verdict || e.Verdict != nil && o.Verdict != nil && *e.Verdict == *o.Verdict) &&
+		e.TimeoutMS == o.TimeoutMS && e.ExpiresMS == o.ExpiresMS && e.Exprs == nil && o.Exprs == nil && e.Comment == o.Comment
 }
 
 // room is for how many elements there is room.

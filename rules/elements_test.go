@@ -70,3 +70,21 @@ func TestElementsAreSmall(t *testing.T) {
 		t.Errorf("%.1f allocations an element, %d bytes of keys", allocations, len(list.keys))
 	}
 }
+
+// Neighbours that have the same besides their keys have it in one place.
+func TestAlikeElementsShare(t *testing.T) {
+	var l Elements
+	for i := range 1000 {
+		l.Append(Element{Key: []byte{byte(i >> 8), byte(i)}, Verdict: &Verdict{Kind: Drop}})
+	}
+	l.Append(Element{Key: []byte{9, 9}, Verdict: &Verdict{Kind: Accept}})
+	if l.more[0] != l.more[999] || l.more[0] == l.more[1000] {
+		t.Error("a verdict is held more than once, or one for another")
+	}
+	if e := l.At(999); e.Verdict.Kind != Drop || e.Key[1] != 999&255 {
+		t.Errorf("%+v", e)
+	}
+	if e := l.At(1000); e.Verdict.Kind != Accept {
+		t.Errorf("%+v", e)
+	}
+}

@@ -193,10 +193,16 @@ func (s *set) disputed() bool {
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(s.Elements.Key(int(a)), s.Elements.Key(int(b))) })
+	byKey := func(a, b uint32) int { return bytes.Compare(s.Elements.Key(int(a)), s.Elements.Key(int(b))) }
+	if !slices.IsSortedFunc(order, byKey) {
+		slices.SortFunc(order, byKey)
+	}
 	for i := 1; i < len(order); i++ {
+		if byKey(order[i-1], order[i]) != 0 {
+			continue
+		}
 		a, b := s.Elements.At(int(order[i-1])), s.Elements.At(int(order[i]))
-		if bytes.Equal(a.Key, b.Key) && a.CatchAll == b.CatchAll && !alike(&a, &b) {
+		if a.CatchAll == b.CatchAll && !alike(&a, &b) {
 			return true
 		}
 	}

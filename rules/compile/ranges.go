@@ -23,6 +23,9 @@ func (r *ranges) add(from, to num, more *rules.Element) {
 		r.more = make([]*rules.Element, r.Len())
 	}
 	if r.more != nil {
+		if n := len(r.more); more != nil && n > 0 && r.more[n-1] != nil && r.more[n-1].Alike(more) {
+			more = r.more[n-1]
+		}
 		r.more = append(r.more, more)
 	}
 	r.keys = appendTo(from, r.keys, words.Network, r.size)
