@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/portwhy/portwhy/platform/thread"
 	"github.com/portwhy/portwhy/rules/files"
 )
 
@@ -346,11 +346,7 @@ func in(s *space, f func() error) error {
 
 // onThread runs f on a thread that ends with it, so that no other goroutine ever
 // runs in its namespace.
-func onThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- f()
-	}()
-	return <-done
+func onThread(f func() error) (err error) {
+	thread.Beside(func() { err = f() })
+	return err
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/portwhy/portwhy/platform/host"
+	"github.com/portwhy/portwhy/platform/thread"
 )
 
 // Options says how to look at this host.
@@ -140,13 +141,10 @@ func (h *Host) inNamespace(f func() error) error {
 		err      error
 		panicked any
 	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		// A thread that did not find its way back is never unlocked: it ends
-		// with this goroutine instead of serving another one.
-		runtime.LockOSThread()
-		defer func() { done <- r }()
+	var r result
+	// A thread that did not find its way back is never unlocked: it ends instead of
+	// serving another goroutine.
+	thread.Beside(func() {
 		own, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
 			r.err = fmt.Errorf("remember own network namespace: %w", err)
@@ -166,8 +164,7 @@ func (h *Host) inNamespace(f func() error) error {
 			}
 		}()
 		r.err = f()
-	}()
-	r := <-done
+	})
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
