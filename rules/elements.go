@@ -12,10 +12,14 @@ import (
 // is held for those only that have something. The zero value is an empty list.
 type Elements struct {
 	count int
-	size  int        // of each key in keys, in bytes
-	keys  []byte     // of all elements
-	ends  []bool     // of all elements or, if none is the end of a range, nil
-	more  []*besides // of all elements or, if none has anything, nil
+	size  int    // of each key in keys, in bytes
+	keys  []byte // of all elements
+	ends  []bool // of all elements or, if none is the end of a range, nil
+	// Of a map whose first element has data and nothing else, values are the data of
+	// those that are like it, each of width bytes: of whom more has nothing.
+	values []byte
+	width  int
+	more   []*besides // of all elements or, if none has anything, nil
 }
 
 // besides is what an element has besides its key. One whose key is not as long as
@@ -70,6 +74,14 @@ func (l *Elements) Append(e Element) {
 	if l.ends != nil {
 		l.ends = append(l.ends, e.End)
 	}
+	if l.count == 0 && plain && e.onlyData() {
+		l.width = len(e.Data)
+		l.values = make([]byte, 0, l.room()*l.width)
+	}
+	if l.width > 0 {
+		l.appendValue(e, plain)
+		return
+	}
 	nothing := plain && e.KeyEnd == nil && !e.CatchAll && e.Data == nil && e.Verdict == nil && e.Object == "" &&
 		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == ""
 	if !nothing && l.more == nil {
@@ -86,6 +98,32 @@ func (l *Elements) Append(e Element) {
 	l.count++
 }
 
+// appendValue ends Append where values lie side by side.
+func (l *Elements) appendValue(e Element, plain bool) {
+	fits := plain && e.onlyData() && len(e.Data) == l.width
+	if fits {
+		l.values = append(l.values, e.Data...)
+	} else {
+		l.values = append(l.values, make([]byte, l.width)...)
+	}
+	switch {
+	case !fits && l.more == nil:
+		l.more = make([]*besides, l.count, l.room())
+		fallthrough
+	case !fits:
+		l.more = append(l.more, &besides{e, !plain})
+	case l.more != nil:
+		l.more = append(l.more, nil)
+	}
+	l.count++
+}
+
+// onlyData reports whether an element has data and, besides its key, nothing else.
+func (e *Element) onlyData() bool {
+	return len(e.Data) > 0 && e.KeyEnd == nil && !e.CatchAll && e.Verdict == nil && e.Object == "" &&
+		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == ""
+}
+
 // Alike reports whether two elements have the same besides their keys. Those with
 // expressions of their own are not compared.
 func (e *Element) Alike(o *Element) bool {
@@ -100,8 +138,12 @@ func (l *Elements) room() int { return max(l.count, cap(l.keys)/max(1, l.size)) 
 // At is the element at a place, from 0.
 func (l *Elements) At(i int) Element {
 	var e Element
-	if l.more != nil && l.more[i] != nil {
+	switch {
+	case l.more != nil && l.more[i] != nil:
 		e = l.more[i].Element
+	case l.width > 0:
+		to := (i + 1) * l.width
+		e.Data = l.values[i*l.width : to : to]
 	}
 	e.Key, e.End = l.Key(i), l.ends != nil && l.ends[i]
 	return e
