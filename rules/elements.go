@@ -88,14 +88,25 @@ func (l *Elements) Append(e Element) {
 		l.more = make([]*besides, l.count, l.room())
 	}
 	switch {
-	case !nothing && plain && l.count > 0 && l.more[l.count-1] != nil && !l.more[l.count-1].own && l.more[l.count-1].Alike(&e):
-		l.more = append(l.more, l.more[l.count-1]) // a million addresses may have the same verdict
+	case !nothing && plain && l.before(&e) != nil:
+		l.more = append(l.more, l.before(&e)) // a million addresses may have the same verdict
 	case !nothing:
 		l.more = append(l.more, &besides{e, !plain})
 	case l.more != nil:
 		l.more = append(l.more, nil)
 	}
 	l.count++
+}
+
+// before is what one of the last two elements has, if it is the same: between the
+// starts of ranges are their ends.
+func (l *Elements) before(e *Element) *besides {
+	for i := l.count - 1; i >= max(0, l.count-2); i-- {
+		if m := l.more[i]; m != nil && !m.own && m.Alike(e) {
+			return m
+		}
+	}
+	return nil
 }
 
 // appendValue ends Append where values lie side by side.
