@@ -73,11 +73,21 @@ func runRoute(p *diagnose.Pass) error {
 			Title: fmt.Sprintf("%s is a %s address: TCP connects to one host only (tcp_v4_connect).", dst, r.Type)})
 		return nil
 	}
-	if r.Errno == "" && r.Type != "blackhole" && r.Type != "unreachable" && r.Type != "prohibit" {
+	if !lost(r) && !f.Local && r.Source.IsValid() && dst.Is4() {
+		// The kernel looks again with the source that it has chosen (ip_route_connect),
+		// which policy rules may ask for.
+		q.Source = r.Source
+		again, err := p.Host.RouteTo(p.Ctx, q)
+		if err == nil && lost(again) {
+			r = again
+			evidence = append(evidence, diagnose.Evidence{Source: "RTM_GETROUTE", What: queryText(q), Value: routeText(r)})
+		}
+	}
+	if !lost(r) {
 		p.OK("%s", routeText(r))
 		return nil
 	}
-	stopRoute(p, dst, r, addrs, links, evidence)
+	stopRoute(p, q, r, addrs, links, evidence)
 	return nil
 }
 
@@ -169,7 +179,8 @@ func outcomeOr(r host.Route, other diagnose.Outcome) diagnose.Outcome {
 	return other
 }
 
-func stopRoute(p *diagnose.Pass, dst netip.Addr, r host.Route, addrs []host.Address, links []host.Link, evidence []diagnose.Evidence) {
+func stopRoute(p *diagnose.Pass, q host.RouteQuery, r host.Route, addrs []host.Address, links []host.Link, evidence []diagnose.Evidence) {
+	dst := reached(p.Flow.Addr())
 	culprit := &diagnose.Culprit{Kind: "route", Text: routeText(r), Address: dst.String(), Device: r.Device}
 	c := diagnose.Cause{Culprit: culprit, Evidence: evidence}
 	switch {
@@ -180,7 +191,7 @@ func stopRoute(p *diagnose.Pass, dst netip.Addr, r host.Route, addrs []host.Addr
 		c.Code, c.Outcome = "route-prohibit", diagnose.Denied
 		c.Title, c.Fixes = fmt.Sprintf("A prohibit route or rule forbids %s.", routePrefix(r, dst)), removed(p, dst, r, "prohibit")
 	case r.Type == "unreachable" || r.Errno == "EHOSTUNREACH":
-		c.Code, c.Outcome = "route-unreachable", diagnose.HostUnreachable
+		c.Code, c.Outcome = "route-unreachable", outcomeOr(r, diagnose.HostUnreachable) // of a policy rule: ENETUNREACH
 		c.Title, c.Fixes = fmt.Sprintf("An unreachable route refuses %s.", routePrefix(r, dst)), removed(p, dst, r, "unreachable")
 	case r.Errno == "EINVAL":
 		c.Code, c.Outcome = "route-blackhole", diagnose.NetUnreachable
@@ -198,7 +209,31 @@ func stopRoute(p *diagnose.Pass, dst netip.Addr, r host.Route, addrs []host.Addr
 			c.Title = fmt.Sprintf("This host has no global IPv6 address and no route to %s.", dst)
 		}
 	}
+	byPolicy(p, q, r, &c)
 	p.Stop(c)
+}
+
+// byPolicy names the rule of policy routing that refuses what the cause is about, or
+// whose table does, and takes that away where nothing else is known to help.
+func byPolicy(p *diagnose.Pass, q host.RouteQuery, r host.Route, c *diagnose.Cause) {
+	t, err := readTables(p)
+	if err != nil {
+		return
+	}
+	q.UID = &p.Info.UID
+	rule := t.decider(q, r)
+	if rule == nil || rule.Priority == 0 || rule.Priority >= priorityMain {
+		return
+	}
+	text := policyText(*rule)
+	c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "RTM_GETRULE", What: "policy rule", Value: text})
+	if rule.Action != "lookup" {
+		c.Culprit.Text = text
+		c.Title = fmt.Sprintf("The policy rule %q refuses packets to %s.", text, q.Destination)
+	}
+	if len(c.Fixes) == 0 {
+		c.Fixes = t.wayOpened(q, r, rule, "")
+	}
 }
 
 // stopLinkDown: the route is gone because its device was set down.
