@@ -8,25 +8,35 @@ import (
 )
 
 // Elements are the elements of a set, in the order of their source. Sets may have
-// a million of them, so the keys lie side by side, and what an element has besides
-// is held for those only that have something. The zero value is an empty list.
+// a million of them, so what most have lies side by side, in columns, and what an
+// element has besides is held for those only that have something. The zero value
+// is an empty list.
 type Elements struct {
 	count int
 	size  int    // of each key in keys, in bytes
 	keys  []byte // of all elements
 	ends  []bool // of all elements or, if none is the end of a range, nil
-	// Of a map whose first element has data and nothing else, values are the data of
-	// those that are like it, each of width bytes: of whom more has nothing.
-	values []byte
-	width  int
-	more   []*besides // of all elements or, if none has anything, nil
+	columns
+	more []*besides // of all elements or, if none has anything, nil
 }
 
-// besides is what an element has besides its key. One whose key is not as long as
-// the others' has it here.
+// columns are what elements of a set have alike in kind: data and the ends of keys
+// of some bytes, and times. Those of the first that is no end of a range count.
+type columns struct {
+	known      bool
+	data, tail int  // bytes of each Data and KeyEnd
+	timed      bool // there are times
+	datas      []byte
+	tails      []byte
+	times      []uint64 // TimeoutMS and ExpiresMS, in turn
+}
+
+// besides is what an element has besides its key and the columns. One whose key is
+// not as long as the others' has it here, and one that doesn't fit the columns has
+// all here.
 type besides struct {
 	Element
-	own bool
+	own, whole bool
 }
 
 // ElementsOf makes a list.
@@ -74,65 +84,83 @@ func (l *Elements) Append(e Element) {
 	if l.ends != nil {
 		l.ends = append(l.ends, e.End)
 	}
-	if l.count == 0 && plain && e.onlyData() {
-		l.width = len(e.Data)
-		l.values = make([]byte, 0, l.room()*l.width)
-	}
-	if l.width > 0 {
-		l.appendValue(e, plain)
-		return
-	}
-	nothing := plain && e.KeyEnd == nil && !e.CatchAll && e.Data == nil && e.Verdict == nil && e.Object == "" &&
-		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == ""
-	if !nothing && l.more == nil {
-		l.more = make([]*besides, l.count, l.room())
-	}
+	fits := plain && l.fits(&e, l.count)
+	l.add(&e, fits)
 	switch {
-	case !nothing && plain && l.before(&e) != nil:
+	case fits && e.bare():
+		if l.more != nil {
+			l.more = append(l.more, nil)
+		}
+	case fits && l.before(&e) != nil:
 		l.more = append(l.more, l.before(&e)) // a million addresses may have the same verdict
-	case !nothing:
-		l.more = append(l.more, &besides{e, !plain})
-	case l.more != nil:
-		l.more = append(l.more, nil)
+	default:
+		if l.more == nil {
+			l.more = make([]*besides, l.count, l.room())
+		}
+		l.more = append(l.more, &besides{e, !plain, !fits})
 	}
 	l.count++
+}
+
+// fits reports whether an element has what the columns have; the first that comes,
+// behind others, says what that is. The end of a range has nothing.
+func (c *columns) fits(e *Element, behind int) bool {
+	timed := e.TimeoutMS != 0 || e.ExpiresMS != 0
+	if e.End {
+		return e.Data == nil && e.KeyEnd == nil && !timed
+	}
+	if !c.known {
+		*c = columns{known: true, data: len(e.Data), tail: len(e.KeyEnd), timed: timed}
+		for range behind {
+			c.add(&Element{}, false)
+		}
+	}
+	return len(e.Data) == c.data && (e.Data == nil) == (c.data == 0) && len(e.KeyEnd) == c.tail && (e.KeyEnd == nil) == (c.tail == 0) && (c.timed || !timed)
+}
+
+// add takes what an element has into the columns, which have a place for each.
+func (c *columns) add(e *Element, fits bool) {
+	if !fits || e.End {
+		c.datas, c.tails = append(c.datas, make([]byte, c.data)...), append(c.tails, make([]byte, c.tail)...)
+	} else {
+		c.datas, c.tails = append(c.datas, e.Data...), append(c.tails, e.KeyEnd...)
+	}
+	if c.timed {
+		c.times = append(c.times, e.TimeoutMS, e.ExpiresMS)
+	}
+	if fits {
+		e.Data, e.KeyEnd, e.TimeoutMS, e.ExpiresMS = nil, nil, 0, 0
+	}
+}
+
+// into gives an element what the columns have of it.
+func (c *columns) into(e *Element, i int) {
+	part := func(column []byte, size int) []byte {
+		if size == 0 {
+			return nil
+		}
+		return column[i*size : (i+1)*size : (i+1)*size]
+	}
+	e.Data, e.KeyEnd = part(c.datas, c.data), part(c.tails, c.tail)
+	if c.timed {
+		e.TimeoutMS, e.ExpiresMS = c.times[2*i], c.times[2*i+1]
+	}
+}
+
+// bare reports whether an element has nothing but what the columns take.
+func (e *Element) bare() bool {
+	return !e.CatchAll && e.Verdict == nil && e.Object == "" && e.Exprs == nil && e.Comment == ""
 }
 
 // before is what one of the last two elements has, if it is the same: between the
 // starts of ranges are their ends.
 func (l *Elements) before(e *Element) *besides {
-	for i := l.count - 1; i >= max(0, l.count-2); i-- {
-		if m := l.more[i]; m != nil && !m.own && m.Alike(e) {
+	for i := l.count - 1; l.more != nil && i >= max(0, l.count-2); i-- {
+		if m := l.more[i]; m != nil && !m.whole && m.Alike(e) {
 			return m
 		}
 	}
 	return nil
-}
-
-// appendValue ends Append where values lie side by side.
-func (l *Elements) appendValue(e Element, plain bool) {
-	fits := plain && e.onlyData() && len(e.Data) == l.width
-	if fits {
-		l.values = append(l.values, e.Data...)
-	} else {
-		l.values = append(l.values, make([]byte, l.width)...)
-	}
-	switch {
-	case !fits && l.more == nil:
-		l.more = make([]*besides, l.count, l.room())
-		fallthrough
-	case !fits:
-		l.more = append(l.more, &besides{e, !plain})
-	case l.more != nil:
-		l.more = append(l.more, nil)
-	}
-	l.count++
-}
-
-// onlyData reports whether an element has data and, besides its key, nothing else.
-func (e *Element) onlyData() bool {
-	return len(e.Data) > 0 && e.KeyEnd == nil && !e.CatchAll && e.Verdict == nil && e.Object == "" &&
-		e.TimeoutMS == 0 && e.ExpiresMS == 0 && e.Exprs == nil && e.Comment == ""
 }
 
 // Alike reports whether two elements have the same besides their keys. Those with
@@ -149,14 +177,15 @@ func (l *Elements) room() int { return max(l.count, cap(l.keys)/max(1, l.size)) 
 // At is the element at a place, from 0.
 func (l *Elements) At(i int) Element {
 	var e Element
-	switch {
-	case l.more != nil && l.more[i] != nil:
-		e = l.more[i].Element
-	case l.width > 0:
-		to := (i + 1) * l.width
-		e.Data = l.values[i*l.width : to : to]
+	whole := false
+	if l.more != nil && l.more[i] != nil {
+		e, whole = l.more[i].Element, l.more[i].whole
 	}
-	e.Key, e.End = l.Key(i), l.ends != nil && l.ends[i]
+	e.End = l.ends != nil && l.ends[i]
+	if l.known && !whole && !e.End {
+		l.into(&e, i)
+	}
+	e.Key = l.Key(i)
 	return e
 }
 
