@@ -44,19 +44,27 @@ func hostile() *rapid.Generator[string] {
 
 // fill sets every string within v, and makes lists and pointers where there
 // are none, so that no field of a report stays untested.
-func fill(v reflect.Value, next func() string) {
+func fill(v reflect.Value, next func() string) { fillWithin(v, next, 0) }
+
+// mostPointers is how many pointers lead to a field at most: a trace may hold another.
+const mostPointers = 5
+
+func fillWithin(v reflect.Value, next func() string, pointers int) {
 	switch v.Kind() {
 	case reflect.Pointer:
+		if pointers == mostPointers {
+			return
+		}
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
 		}
-		fill(v.Elem(), next)
+		fillWithin(v.Elem(), next, pointers+1)
 	case reflect.Slice:
 		if v.Len() == 0 {
 			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		}
 		for i := range v.Len() {
-			fill(v.Index(i), next)
+			fillWithin(v.Index(i), next, pointers)
 		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
@@ -64,7 +72,7 @@ func fill(v reflect.Value, next func() string) {
 		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				fill(v.Field(i), next)
+				fillWithin(v.Field(i), next, pointers)
 			}
 		}
 	case reflect.String:
