@@ -187,10 +187,9 @@ func mask(to *[16]byte, address, code []byte, at int, length uint8) ([]byte, int
 	if length != prefixLength {
 		return part(code, at, length)
 	}
-	ones := int(code[at])
-	n := len(address)
-	for i := range n {
-		to[i] = ^byte(0xff >> min(max(ones-8*i, 0), 8))
+	ones, n := int(code[at]), len(address)
+	for i := 0; i < n; i += 4 {
+		binary.BigEndian.PutUint32(to[i:], ^uint32(0)<<(32-min(max(ones-8*i, 0), 32)))
 	}
 	return to[:n:n], at + 1
 }
