@@ -272,6 +272,9 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 	if now == before && now.IsMulticast() && p.Family == rules.IP6 {
 		return true // by the way that was asked for: the kernel tells no route for it
 	}
+	if now.IsMulticast() && p.Family == rules.IP && w.martianToMany() {
+		return w.lose()
+	}
 	if route, ok := w.route(p.In, ""); ok {
 		switch route.Type {
 		case Local, Broadcast:
@@ -301,6 +304,29 @@ func (w *walk) direct(before netip.Addr, out string, index uint32) bool {
 		p.Out, p.OutIndex = out, index
 	}
 	return true
+}
+
+// martianToMany reports whether nobody may send from the packet's source to many
+// (ip_mc_validate_source in net/ipv4/route.c).
+func (w *walk) martianToMany() bool {
+	src, igmp := w.packet.Address(false), uint8(2)
+	protocol, _ := w.packet.Protocol()
+	switch {
+	case !src.Is4():
+		return false
+	case src.IsMulticast(), src == broadcastAll:
+		return true
+	case src.IsLoopback():
+		for _, of := range []string{"all", w.packet.In} {
+			if w.sysctl("net/ipv4/conf/"+of+"/route_localnet") == "1" {
+				return false
+			}
+		}
+		return true
+	case src.As4()[0] == 0:
+		return !w.packet.Address(true).IsLinkLocalMulticast() && protocol != igmp
+	}
+	return false
 }
 
 // turn is where a new routing decision at OUTPUT leads. The chains that the
