@@ -23,7 +23,6 @@ import (
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/nft"
 	"github.com/portwhy/portwhy/rules/syntax"
-	"github.com/portwhy/portwhy/rules/words"
 )
 
 // Options is what only the host of the rules can tell. The zero value tells nothing.
@@ -151,46 +150,6 @@ func (c *Compiler) table(d *syntax.Table) {
 		chains: map[string]*rules.Chain{}, sets: map[string]*set{}, numbers: map[string]int{}, wanted: map[string]syntax.Pos{}, objects: map[objectKey]*rules.Object{}}
 	c.tables[key] = t
 	c.list = append(c.list, t)
-}
-
-func (c *Compiler) chain(d *syntax.Chain) {
-	r := c.in(d.Pos, d.Family, d.Table)
-	if old := r.table.chains[d.Name]; old != nil {
-		if d.Hook != "" && old.Hook != "" || d.Hook == "" && d.Policy != "" && old.Hook == "" {
-			r.failf(d.Pos, "chain %s is there already", d.Name)
-		}
-		if d.Hook == "" {
-			if d.Policy != "" {
-				old.Policy = d.Policy
-			}
-			return
-		}
-	}
-	out := &rules.Chain{Name: d.Name, Handle: d.Handle, Comment: d.Comment, Flags: d.Flags}
-	if d.Hook != "" {
-		if _, ok := words.Find(words.HookNumbers(d.Family), d.Hook); !ok && !(d.Family == rules.ARP && d.Hook == "forward") {
-			r.failf(d.Pos, "family %s has no hook %q", d.Family, d.Hook)
-		}
-		switch d.Type {
-		case "filter", "nat", "route":
-		default:
-			r.failf(d.Pos, "no chain type %q: filter, nat or route was expected", d.Type)
-		}
-		out.Hook, out.Type, out.Priority, out.Devices, out.Policy = rules.Hook(d.Hook), d.Type, d.Priority, d.Devices, "accept"
-		switch d.Policy {
-		case "", "accept":
-		case "drop":
-			out.Policy = "drop"
-		default:
-			r.failf(d.Pos, "no policy %q: accept or drop was expected", d.Policy)
-		}
-	}
-	if old := r.table.chains[d.Name]; old != nil {
-		out.Rules = old.Rules
-		*old = *out
-		return
-	}
-	r.table.addChain(out)
 }
 
 func (t *table) addChain(c *rules.Chain) {
