@@ -13,7 +13,10 @@ type addresses struct {
 	four, six, link *permutation
 	// mapped are the addresses that were asked for, by what they became.
 	mapped map[netip.Addr]netip.Addr
-	macs   map[string]string
+	// networks are the first addresses of what networks became. They are no images
+	// of addresses: behind a network's length all is zero, whatever that maps to.
+	networks map[netip.Addr]bool
+	macs     map[string]string
 }
 
 // kind is what a byte string means.
@@ -58,7 +61,7 @@ var (
 
 func newAddresses(key []byte) *addresses {
 	a := &addresses{four: newPermutation(key, "4", 32), six: newPermutation(key, "6", 128), link: newPermutation(key, "link", 48),
-		mapped: map[netip.Addr]netip.Addr{}, macs: map[string]string{}}
+		mapped: map[netip.Addr]netip.Addr{}, networks: map[netip.Addr]bool{}, macs: map[string]string{}}
 	for _, block := range []struct {
 		p    *permutation
 		list []string
@@ -149,7 +152,8 @@ func (a *addresses) prefix(old netip.Prefix) netip.Prefix {
 	}
 	out := netip.PrefixFrom(a.addr(old.Addr()), old.Bits())
 	if old == old.Masked() {
-		return out.Masked()
+		out = out.Masked()
+		a.networks[out.Addr()] = true
 	}
 	return out
 }
@@ -209,14 +213,17 @@ func (a *addresses) hardware(old net.HardwareAddr) net.HardwareAddr {
 
 func hardwareText(b []byte) string { return net.HardwareAddr(b).String() }
 
-// images are what addresses became; they may be in a redacted document by right,
-// though some are also addresses that were replaced.
+// images are what addresses and networks became; they may be in a redacted document
+// by right, though some are also addresses that were replaced.
 func (a *addresses) images() map[string]bool {
 	list := map[string]bool{}
 	for old, addr := range a.mapped {
 		if old != addr {
 			list[addr.String()] = true
 		}
+	}
+	for first := range a.networks {
+		list[first.String()] = true
 	}
 	for _, link := range a.macs {
 		list[link] = true

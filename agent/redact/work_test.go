@@ -106,6 +106,31 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// With some keys a network becomes another of the recording, or itself: that is no
+// address that was left, and one that was is found all the same.
+func TestLeftWithManyKeys(t *testing.T) {
+	in := snapshotOf(nil, []string{"10.99.0.0/16 via 10.8.0.1, 10.8.0.0/24, 10.77.0.0/24 on 10.77.0.1"})
+	found, keys := 0, 3000
+	for i := range keys {
+		key := make([]byte, KeySize)
+		key[0], key[1] = byte(i), byte(i>>8)
+		r := New(All, key)
+		out, err := r.Snapshot(in, "10.99.0.1:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := r.Left(out); len(left) > 0 {
+			t.Errorf("key %d: %q is still in %s", i, left, out)
+		}
+		if len(r.Left(in)) >= 4 {
+			found++
+		}
+	}
+	if found < keys*9/10 {
+		t.Errorf("the original's addresses are found with %d of %d keys", found, keys)
+	}
+}
+
 func TestLevels(t *testing.T) {
 	in := snapshotOf([]string{"app", "--password", "hunter2x"}, []string{"10.1.2.3 hunter2x"})
 	out, err := New(Secrets, nil).Snapshot(in)
