@@ -25,6 +25,7 @@ func (f *firewallBench) files() error {
 		write func(w io.Writer)
 	}{
 		{"iptables-save", func(w io.Writer) { saved(w, largeFile/68) }},
+		{"iptables-save, networks to drop", func(w io.Writer) { savedDrops(w, largeFile/36) }},
 		{"nft list ruleset", func(w io.Writer) { listed(w, largeFile/75) }},
 		{"nft -j list ruleset", func(w io.Writer) { listedJSON(w, largeFile/387) }},
 		{"ipset save", func(w io.Writer) { savedSet(w, largeFile/19) }},
@@ -39,6 +40,15 @@ func (f *firewallBench) files() error {
 		}
 	}
 	return nil
+}
+
+// savedDrops writes the shortest rules that are common, as iptables-save does.
+func savedDrops(w io.Writer, n int) {
+	fmt.Fprint(w, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n")
+	for i := range n {
+		fmt.Fprintf(w, "-A INPUT -s %d.%d.%d.0/24 -j DROP\n", 1+i>>16, i>>8&0xff, i&0xff)
+	}
+	fmt.Fprint(w, "COMMIT\n")
 }
 
 // listedJSON writes rules of nftables, as nft -j lists them.
