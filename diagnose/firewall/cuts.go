@@ -149,10 +149,7 @@ const (
 
 func (c *cutter) rule(t *rules.Table, chain *rules.Chain, r *rules.Rule) {
 	c.table, c.family, c.fields = t, t.Family, map[int]field{}
-	c.where = func() *Rule {
-		number, about := int(r.Number), r.About()
-		return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: chain.Name, Handle: handle(about.Handle), Number: &number, Text: r.Text, File: about.File, Line: int(r.Line)}
-	}
+	c.where = (&ruleAt{t, chain, r}).describe
 	guards := map[rules.Reg]bool{} // registers that hold the family
 	for _, e := range r.Exprs.All() {
 		switch x := e.(type) {

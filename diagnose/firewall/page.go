@@ -173,9 +173,9 @@ func (p *Page) table(t *rules.Table) Table {
 		d.Chains = append(d.Chains, p.chain(t, c))
 	}
 	for _, s := range t.Sets {
-		p.expressions(noRule, s.Exprs)
+		p.stateful(s.Exprs)
 		for _, e := range s.Elements.All() {
-			p.expressions(noRule, e.Exprs)
+			p.stateful(e.Exprs)
 		}
 		if !s.Anonymous {
 			d.Sets = append(d.Sets, describeSet(s))
@@ -185,7 +185,7 @@ func (p *Page) table(t *rules.Table) Table {
 		name := "object"
 		if o.Expr != nil {
 			name = o.Expr.Name()
-			p.expressions(noRule, rules.Exprs{o.Expr})
+			p.stateful(rules.Exprs{o.Expr})
 		}
 		d.Objects = append(d.Objects, Object{o.Name, handle(o.Handle), name})
 	}
@@ -195,8 +195,12 @@ func (p *Page) table(t *rules.Table) Table {
 	return d
 }
 
-// noRule is the rule of what is in none.
-func noRule() *Rule { return nil }
+// stateful notes what is not understood and is in no rule.
+func (p *Page) stateful(exprs rules.Exprs) {
+	for _, e := range exprs {
+		p.expression(nil, e, nil)
+	}
+}
 
 // all is the list, never nil.
 func all(list []string) []string {
@@ -216,31 +220,51 @@ func (p *Page) chain(t *rules.Table, c *rules.Chain) Chain {
 			d.Packets, d.Bytes = &packets, &bytes
 		}
 	}
+	in := &ruleAt{table: t, chain: c}
+	var s rules.Scratch
 	for _, r := range c.Rules {
-		number, about := int(r.Number), r.About()
-		rule := PageRule{Number: number, Text: r.Text, Comment: about.Comment, File: about.File, Line: int(r.Line)}
-		rule.Handle = handle(about.Handle)
+		about := r.About()
+		rule := PageRule{Handle: handle(about.Handle), Number: int(r.Number), Text: r.Text, Comment: about.Comment, Opaque: []string{}, File: about.File, Line: int(r.Line)}
 		if about.Counted {
-			rule.Packets, rule.Bytes = &about.Packets, &about.Bytes
+			counted := [2]uint64{about.Packets, about.Bytes}
+			rule.Packets, rule.Bytes = &counted[0], &counted[1]
 		}
-		rule.Opaque = p.expressions(func() *Rule {
-			return &Rule{Backend: t.Backend, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Handle: rule.Handle, Number: &number, Text: r.Text, File: about.File, Line: int(r.Line)}
-		}, r.Exprs.All())
+		in.rule = r
+		exprs := r.Exprs
+		for e := exprs.Next(&s); e != nil; e = exprs.Next(&s) {
+			rule.Opaque = p.expression(in, e, rule.Opaque)
+		}
 		d.Rules = append(d.Rules, rule)
 	}
 	return d
 }
 
-// expressions notes what is not understood, and returns its names.
-func (p *Page) expressions(in func() *Rule, exprs []rules.Expr) []string {
-	names := []string{}
-	for _, e := range exprs {
-		switch x := e.(type) {
-		case *rules.Opaque:
-			names = append(names, x.Kind)
-			p.Opaque = append(p.Opaque, Opaque{in(), x.Kind, x.Why})
-		case *rules.Dynset:
-			names = append(names, p.expressions(in, x.Exprs)...)
+// ruleAt is a rule with where it is; nil for none.
+type ruleAt struct {
+	table *rules.Table
+	chain *rules.Chain
+	rule  *rules.Rule
+}
+
+// describe tells which rule it is.
+func (at *ruleAt) describe() *Rule {
+	if at == nil {
+		return nil
+	}
+	number, about := int(at.rule.Number), at.rule.About()
+	return &Rule{Backend: at.table.Backend, Family: at.table.Family.String(), Table: at.table.Name, Chain: at.chain.Name,
+		Handle: handle(about.Handle), Number: &number, Text: at.rule.Text, File: about.File, Line: int(at.rule.Line)}
+}
+
+// expression notes what is not understood, and adds its names.
+func (p *Page) expression(in *ruleAt, e rules.Expr, names []string) []string {
+	switch x := e.(type) {
+	case *rules.Opaque:
+		names = append(names, x.Kind)
+		p.Opaque = append(p.Opaque, Opaque{in.describe(), x.Kind, x.Why})
+	case *rules.Dynset:
+		for _, e := range x.Exprs {
+			names = p.expression(in, e, names)
 		}
 	}
 	return names

@@ -308,18 +308,13 @@ func (t *Tracer) steps(r eval.Result) []Step {
 
 // rule describes a rule, or for nil its chain's policy.
 func (t *Tracer) rule(table *rules.Table, c *rules.Chain, r *rules.Rule) Rule {
-	d := Rule{Backend: table.Backend, Family: table.Family.String(), Table: table.Name, Chain: c.Name}
 	if r == nil {
-		d.Text = "policy " + c.Policy
-		return d
+		return Rule{Backend: table.Backend, Family: table.Family.String(), Table: table.Name, Chain: c.Name, Text: "policy " + c.Policy}
 	}
 	if r.Text == "" {
 		r.Text = t.printer.Rule(table, c, r)
 	}
-	number, about := int(r.Number), r.About()
-	d.Text, d.Number, d.File, d.Line = r.Text, &number, about.File, int(r.Line)
-	d.Handle = handle(about.Handle)
-	return d
+	return *(&ruleAt{table, c, r}).describe()
 }
 
 // setOf names the set that a rule asks.
