@@ -87,6 +87,9 @@ type Table struct {
 	Objects    []*Object
 	Flowtables []*Flowtable
 	Comment    string
+	// SetDoubts are, by a set's name, why its elements are not known, where saved
+	// rules are the source. They stand here as tables are few and sets many.
+	SetDoubts map[string]string `json:",omitempty"`
 }
 
 // Dormant reports whether the table's base chains see no packet.

@@ -260,8 +260,15 @@ func (c *Compiler) Ruleset() *rules.Ruleset {
 			continue
 		}
 		t.sweep()
+		t.SetDoubts = nil
 		for _, s := range t.order {
-			s.finish()
+			if s.finish(); s.unknown == "" {
+				continue
+			}
+			if t.SetDoubts == nil {
+				t.SetDoubts = map[string]string{}
+			}
+			t.SetDoubts[s.Name] = s.unknown
 		}
 		for _, chain := range t.Chains {
 			for i, r := range chain.Rules {

@@ -14,12 +14,13 @@ type index struct {
 	sets   map[string]*rules.Set
 	asked  map[string]*setIndex // of sets that were asked: most never are
 	flows  map[string]bool      // flowtables that rules put flows into
+	doubts map[string]string    // why a set's elements are not known
 }
 
 func (x *index) offloads(flowtable string) bool { return x.flows[flowtable] }
 
 func newIndex(t *rules.Table) *index {
-	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*rules.Set, len(t.Sets)), asked: map[string]*setIndex{}, flows: map[string]bool{}}
+	x := &index{chains: make(map[string]*rules.Chain, len(t.Chains)), sets: make(map[string]*rules.Set, len(t.Sets)), asked: map[string]*setIndex{}, flows: map[string]bool{}, doubts: t.SetDoubts}
 	for _, c := range t.Chains {
 		x.chains[c.Name] = c
 		if len(t.Flowtables) == 0 {
@@ -180,7 +181,11 @@ func (w *walk) element(x *setIndex, key []byte) (*rules.Element, string) {
 	} else {
 		ask := w.m.host.Element
 		if ask == nil {
-			return nil, "the elements of set " + x.set.Name + " are not known"
+			why := "the elements of set " + x.set.Name + " are not known"
+			if d := w.index.doubts[x.set.Name]; d != "" {
+				why += ": " + d
+			}
+			return nil, why
 		}
 		var ok bool
 		if found, ok = ask(w.table, x.set, key); !ok {

@@ -36,6 +36,8 @@ func TestDisputedElements(t *testing.T) {
 		}
 		if s := set.Tables[0].Sets[0]; s.Count != c.count || s.Known != (c.count >= 0) {
 			t.Errorf("%s: %d elements, known: %v; want %d", c.set, s.Count, s.Known, c.count)
+		} else if why := set.Tables[0].SetDoubts[s.Name]; (why == "elements of it overlap, which nft refuses") != (c.count < 0) {
+			t.Errorf("%s: not known as %q", c.set, why)
 		}
 	}
 }
