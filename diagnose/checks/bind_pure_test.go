@@ -202,3 +202,27 @@ func FuzzBindRule(f *testing.F) {
 		}
 	})
 }
+
+// A master is told to end before its workers, whatever their numbers are, and what
+// hostile lists say of parents ends.
+func TestParentsFirst(t *testing.T) {
+	for _, c := range []struct{ pids, parents, want []int }{
+		{[]int{8, 13}, []int{1, 8}, []int{8, 13}},
+		{[]int{7, 30000, 9}, []int{30000, 1, 7}, []int{30000, 7, 9}},
+		{[]int{5, 4, 6}, []int{1, 1, 1}, []int{5, 4, 6}},
+		{[]int{5, 6}, []int{6, 5}, []int{5, 6}},
+		{[]int{5}, []int{5}, []int{5}},
+	} {
+		var all []host.Process
+		for i := range c.pids {
+			all = append(all, host.Process{PID: c.pids[i], PPID: c.parents[i]})
+		}
+		var got []int
+		for _, proc := range parentsFirst(all) {
+			got = append(got, proc.PID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v of %v: %v, want %v", c.pids, c.parents, got, c.want)
+		}
+	}
+}

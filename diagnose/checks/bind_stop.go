@@ -41,7 +41,7 @@ func stopProcesses(p *diagnose.Pass, first host.Process, all []host.Process) []d
 	default:
 		kill, wake := []string{"kill"}, []string{"kill", "-CONT"}
 		fix.NeedsRoot = false
-		for _, proc := range all {
+		for _, proc := range parentsFirst(all) {
 			kill = append(kill, strconv.Itoa(proc.PID))
 			if proc.State == "T" {
 				wake = append(wake, strconv.Itoa(proc.PID))
@@ -59,6 +59,24 @@ func stopProcesses(p *diagnose.Pass, first host.Process, all []host.Process) []d
 		}
 	}
 	return []diagnose.Fix{fix}
+}
+
+// parentsFirst puts each process behind its parent if that is one of them: one that
+// is told to end first doesn't start a child anew that has ended.
+func parentsFirst(all []host.Process) []host.Process {
+	parents := make(map[int]int, len(all))
+	for _, proc := range all {
+		parents[proc.PID] = proc.PPID
+	}
+	above := func(proc host.Process) (n int) {
+		for pid, found := proc.PPID, true; n < len(all); n++ {
+			if pid, found = parents[pid]; !found {
+				break
+			}
+		}
+		return n
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b host.Process) int { return above(a) - above(b) })
 }
 
 // stopContainer stops a container by its engine, by compose if that made it.
