@@ -33,17 +33,8 @@ func runNeighbour(p *diagnose.Pass) error {
 	if err != nil {
 		return err
 	}
-	hop := f.Addr().WithZone("")
-	if f.Route.Gateway.IsValid() {
-		hop = f.Route.Gateway
-	}
+	hop, n := nextHop(f), hopEntry(list, f)
 	overlap := overlapping(p, f)
-	var n *host.Neighbour
-	for i := range list {
-		if list[i].Address == hop && list[i].Device == f.Route.Device {
-			n = &list[i]
-		}
-	}
 	// When nobody answers, the kernel itself sends an ICMP host unreachable, from
 	// an address of its own (arp_error_report, ndisc_error_report).
 	own := f.Attempt == nil || f.Attempt.ICMP == nil || f.Attempt.ICMP.Local || localSender(p, *f.Attempt.ICMP)
@@ -59,7 +50,7 @@ func runNeighbour(p *diagnose.Pass) error {
 	ev := diagnose.Evidence{Source: "RTM_GETNEIGH", What: hop.String(), Value: strings.TrimSpace(n.State + " " + n.MAC + " dev " + n.Device)}
 	switch n.State {
 	case "FAILED", "INCOMPLETE":
-		if f.Observed != nil && !failed {
+		if f.Observed != nil && !failed || f.Observed == nil && n.State == "INCOMPLETE" { // somebody is just asking
 			p.OK("%s", ev.Value)
 			return nil
 		}
@@ -104,6 +95,25 @@ func runNeighbour(p *diagnose.Pass) error {
 		wrongNeighbour(p, *n, ev)
 	default:
 		p.OK("%s", ev.Value)
+	}
+	return nil
+}
+
+// nextHop is whose hardware address a packet of the flow needs.
+func nextHop(f *diagnose.Flow) netip.Addr {
+	if f.Route.Gateway.IsValid() {
+		return f.Route.Gateway
+	}
+	return f.Addr().WithZone("")
+}
+
+// hopEntry is the entry of the flow's next hop; nil if there is none.
+func hopEntry(list []host.Neighbour, f *diagnose.Flow) *host.Neighbour {
+	hop := nextHop(f)
+	for i := range list {
+		if list[i].Address == hop && list[i].Device == f.Route.Device {
+			return &list[i]
+		}
 	}
 	return nil
 }
@@ -218,15 +228,37 @@ func runVPN(p *diagnose.Pass) error {
 		p.Skip("the packet stays on this host")
 		return nil
 	}
-	if f.Observed != nil && f.Observed.Outcome != diagnose.Timeout && f.Observed.Outcome != diagnose.NetUnreachable && f.Observed.Outcome != diagnose.HostUnreachable {
+	untried := f.Observed == nil || f.Observed.Outcome == diagnose.Unknown
+	if !untried && f.Observed.Outcome != diagnose.Timeout && f.Observed.Outcome != diagnose.NetUnreachable && f.Observed.Outcome != diagnose.HostUnreachable {
 		p.OK("it gets an answer")
 		return nil
 	}
 	c := overlapping(p, f)
-	if c == nil || c.Code != "route-through-vpn" && f.Observed != nil && f.Observed.Outcome == diagnose.HostUnreachable {
+	switch {
+	case c == nil, c.Code != "route-through-vpn" && f.Observed != nil && f.Observed.Outcome == diagnose.HostUnreachable:
 		p.OK("%s", f.Route.Device)
+	case untried:
+		return noteOverlap(p, *c)
+	default:
+		p.Stop(*c)
+	}
+	return nil
+}
+
+// noteOverlap: two devices claim the destination, and nobody saw what becomes of a
+// packet: the way that wins may be the right one, as two cards of one network both are.
+// Whether anybody answered there before tells the neighbour's entry.
+func noteOverlap(p *diagnose.Pass, c diagnose.Cause) error {
+	f := p.Flow
+	list, err := p.Host.Neighbours(p.Ctx)
+	if err != nil {
+		return err
+	}
+	if n := hopEntry(list, f); n != nil && (n.State == "FAILED" || n.MAC != "" && !f.Route.Gateway.IsValid()) {
+		p.OK("%s: what %s answered is known", f.Route.Device, n.Address)
 		return nil
 	}
-	p.Stop(*c)
+	p.Note(diagnose.Finding{Code: c.Code, Culprit: c.Culprit, Evidence: c.Evidence, Title: strings.TrimSuffix(c.Title, ".") + "; whether it is there can't be told without an answer from it"})
+	p.OK("%s, if %s is there", f.Route.Device, f.Addr())
 	return nil
 }
