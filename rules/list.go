@@ -87,7 +87,7 @@ type Scratch struct {
 	head    IPTables
 	counter Counter
 	match   Match
-	filled  [512]byte // the match's data
+	filled  []byte // the match's data
 	masks   [2][16]byte
 }
 
@@ -226,6 +226,9 @@ func (s *Scratch) readMatch(code []byte, p *pool) int {
 	from := fixed + n + m
 	end := from + int(code[2])
 	s.match.Ext, s.match.Rev = p.names[name], code[1]
+	if uint64(cap(s.filled)) < length {
+		s.filled = make([]byte, length)
+	}
 	s.match.Data = s.filled[:length:length]
 	clear(s.match.Data[copy(s.match.Data, code[from:end]):])
 	return end

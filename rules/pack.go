@@ -99,10 +99,7 @@ func Copies(e Expr) bool {
 	case *IPTables:
 		return (addressLength(e.Src)|addressLength(e.SrcMask)|addressLength(e.Dst)|addressLength(e.DstMask))&oddLength == 0
 	case *Match:
-		if e.Sets != nil || e.Data == nil || e.Ext == "set" || len(e.Data) > len(Scratch{}.filled) {
-			return false
-		}
-		return filled(e.Data) <= smallMatch
+		return e.Sets == nil && e.Data != nil && e.Ext != "set" && filled(e.Data) <= smallMatch
 	}
 	return false
 }

@@ -40,16 +40,20 @@ var protocols = func() (all [256]string) {
 // saved writes a rule as iptables-save does; false, and nothing, if it isn't one
 // that iptables could have made.
 func (w *writer) saved(c *rules.Chain, r *rules.Rule) bool {
-	exprs := r.Exprs.All()
-	if w.p.t.Backend == rules.IptablesNFT && !hasHead(exprs) {
-		if !w.back.translate(w.p, r) {
-			return false
-		}
-		exprs = w.back.exprs
+	translated := w.p.t.Backend == rules.IptablesNFT && !w.hasHead(r.Exprs)
+	if translated && !w.back.translate(w.p, r) {
+		return false
 	}
 	w.str("-A ")
 	w.name(c.Name)
-	for _, e := range exprs {
+	if translated {
+		for _, e := range w.back.exprs {
+			w.savedExpr(e)
+		}
+		return true
+	}
+	rest := r.Exprs
+	for e := rest.Next(&w.scratch); e != nil; e = rest.Next(&w.scratch) {
 		w.savedExpr(e)
 	}
 	return true
@@ -57,11 +61,8 @@ func (w *writer) saved(c *rules.Chain, r *rules.Rule) bool {
 
 // hasHead says whether a rule is written in iptables' own terms, as one that was
 // read from text is.
-func hasHead(exprs rules.Exprs) bool {
-	if len(exprs) == 0 {
-		return false
-	}
-	_, ok := exprs[0].(*rules.IPTables)
+func (w *writer) hasHead(exprs rules.List) bool {
+	_, ok := exprs.Next(&w.scratch).(*rules.IPTables)
 	return ok
 }
 

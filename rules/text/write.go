@@ -24,6 +24,7 @@ type writer struct {
 	// stateless leaves out what counters have counted.
 	stateless bool
 	back      translation
+	scratch   rules.Scratch // of the expression that is being written
 }
 
 func (w *writer) str(s string)                 { w.buf = append(w.buf, s...) }
