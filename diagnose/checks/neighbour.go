@@ -228,14 +228,14 @@ func runVPN(p *diagnose.Pass) error {
 		p.Skip("the packet stays on this host")
 		return nil
 	}
-	untried := f.Observed == nil || f.Observed.Outcome == diagnose.Unknown
+	untried := f.Observed == nil || f.Observed.Outcome == diagnose.Unknown || f.Blocked() // it came not so far
 	if !untried && f.Observed.Outcome != diagnose.Timeout && f.Observed.Outcome != diagnose.NetUnreachable && f.Observed.Outcome != diagnose.HostUnreachable {
 		p.OK("it gets an answer")
 		return nil
 	}
 	c := overlapping(p, f)
 	switch {
-	case c == nil, c.Code != "route-through-vpn" && f.Observed != nil && f.Observed.Outcome == diagnose.HostUnreachable:
+	case c == nil, c.Code != "route-through-vpn" && !f.Blocked() && f.Observed != nil && f.Observed.Outcome == diagnose.HostUnreachable:
 		p.OK("%s", f.Route.Device)
 	case untried:
 		return noteOverlap(p, *c)
@@ -246,7 +246,7 @@ func runVPN(p *diagnose.Pass) error {
 }
 
 // noteOverlap: two devices claim the destination, and nobody saw what becomes of a
-// packet: the way that wins may be the right one, as two cards of one network both are.
+// packet there: the way that wins may be the right one, as two cards of one network both are.
 // Whether anybody answered there before tells the neighbour's entry.
 func noteOverlap(p *diagnose.Pass, c diagnose.Cause) error {
 	f := p.Flow

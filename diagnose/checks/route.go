@@ -73,14 +73,12 @@ func runRoute(p *diagnose.Pass) error {
 			Title: fmt.Sprintf("%s is a %s address: TCP connects to one host only (tcp_v4_connect).", dst, r.Type)})
 		return nil
 	}
-	if !lost(r) && !f.Local && r.Source.IsValid() && dst.Is4() {
-		// The kernel looks again with the source that it has chosen (ip_route_connect),
-		// which policy rules may ask for.
-		q.Source = r.Source
-		again, err := p.Host.RouteTo(p.Ctx, q)
-		if err == nil && lost(again) {
-			r = again
-			evidence = append(evidence, diagnose.Evidence{Source: "RTM_GETROUTE", What: queryText(q), Value: routeText(r)})
+	if !f.Local {
+		var more []diagnose.Evidence
+		r, more = withSource(p, &q, r, addrs)
+		evidence = append(evidence, more...)
+		if !lost(r) {
+			f.Route, f.Source = r, r.Source
 		}
 	}
 	if !lost(r) {

@@ -184,6 +184,13 @@ func scopeRank(scope string) int {
 	return max(0, slices.Index(order, scope))
 }
 
+// SourceTo is the address that a host sends to an IPv6 destination from where it has no
+// way to it, and so no device to choose among: ip6_dst_lookup_tail of
+// net/ipv6/ip6_output.c. Zero if it has none.
+func SourceTo(addresses []Address, destination netip.Addr) netip.Addr {
+	return fib{addresses: addresses, q: RouteQuery{Destination: destination.WithZone("")}, family: 6}.source6("")
+}
+
 // source6 chooses an IPv6 source as RFC 6724 section 5 and ipv6_dev_get_saddr
 // of net/ipv6/addrconf.c do, as far as an [Address] tells: rules 1, 2, 5, 6
 // and 8.
