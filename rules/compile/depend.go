@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/wide"
@@ -218,16 +220,27 @@ func (r *rule) compare(left *node, value num) *statement {
 	return &statement{match: &relation{op: "==", left: left, right: right}}
 }
 
+// severalMessages stands for the ICMP types that have a field: more of them than a
+// request and its reply.
+const severalMessages = 256
+
 // needMessage adds the ICMP type that a field belongs to (payload_gen_icmp_dependency).
 func (r *rule) needMessage(p *node) {
 	if p.field == nil || len(p.field.Messages) == 0 {
 		return
 	}
 	want := uint64(p.field.Messages[0])
-	if r.proto.icmp == want {
+	if len(p.field.Messages) > 2 {
+		want = severalMessages
+	}
+	if is := r.proto.icmp; is == want || want == severalMessages && is < severalMessages && slices.Contains(p.field.Messages, uint8(is)) {
 		return
 	}
-	if r.proto.icmp != 0 {
+	switch {
+	case r.proto.icmp == 0 || r.proto.icmp == severalMessages:
+	case want == severalMessages:
+		unsuref("payload", "the rule names types of messages of which some have no %s %s", p.header.Name, p.field.Name)
+	default:
 		r.failf(p.pos, "%s %s is not in messages of type %d", p.header.Name, p.field.Name, r.proto.icmp)
 	}
 	r.proto.icmp = want

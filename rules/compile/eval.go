@@ -266,10 +266,13 @@ func (r *rule) spanEnds(e *syntax.Range) (from, to *node) {
 
 // binary is an operation on bits (expr_evaluate_binop).
 func (r *rule) binary(e *syntax.Binary) *node {
+	room := r.ctx.bits
 	left := r.eval(e.Left)
 	shift := e.Op == "<<" || e.Op == ">>"
 	if shift {
 		r.ctx = context{typ: words.Integer, order: left.order, bits: max(r.ctx.bits, 32)}
+	} else if n, ok := e.Right.(*syntax.Number); ok && !left.known() && r.ctx.bits < room && n.Value>>r.ctx.bits != 0 && n.Value>>room == 0 {
+		unsuref("bitwise", "nft 1.0.6 has no %s of %d bits and %#x; newer versions widen the value", e.Op, r.ctx.bits, n.Value)
 	}
 	right := r.eval(e.Right)
 	switch {

@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/portwhy/portwhy/rules"
 	"github.com/portwhy/portwhy/rules/syntax"
 	"github.com/portwhy/portwhy/rules/words"
@@ -192,12 +194,20 @@ func (g *emitter) nat(out rules.NAT, t target) {
 	g.add(&out)
 }
 
+// looksUpProtocol reports whether the rule looks the transport protocol up in a
+// set with a name.
+func (r *rule) looksUpProtocol() bool {
+	return slices.ContainsFunc(r.list, func(s *statement) bool {
+		return s.match != nil && s.match.left.kind == meta && s.match.left.key == metaL4Proto && s.match.right.kind == setRef
+	})
+}
+
 func (r *rule) tproxy(st *syntax.TProxy) {
 	out := rules.TProxy{}
 	if st.Family != "" || r.proto.family != rules.Inet {
 		out.Family = r.natFamily(st.Pos, st.Family)
 	}
-	if r.proto.at[transport] == nil {
+	if r.proto.at[transport] == nil && !r.looksUpProtocol() {
 		r.failf(st.Pos, "tproxy needs a rule that is about a transport protocol")
 	}
 	if st.Addr == nil && st.Port == nil {

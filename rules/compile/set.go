@@ -171,6 +171,11 @@ func (r *rule) typeNode(pos syntax.Pos, t syntax.Type) *node {
 	n := &node{kind: concat, pos: pos}
 	for _, name := range t.Names {
 		typ := words.TypeByName(name)
+		if name == "queue" { // of newer nft: the number of a queue
+			n.parts = append(n.parts, &node{kind: constant, pos: pos, typ: words.Integer, order: words.Host, bits: 16})
+			n.bits += 32
+			continue
+		}
 		if typ == nil {
 			r.failf(pos, "no type %q", name)
 		}
@@ -203,7 +208,12 @@ func (r *rule) typeOf(e syntax.Expr) *node {
 	}
 	outside := &rule{c: r.c, table: r.table, proto: newProtocols(r.table.Family)}
 	// Whatever the expression needs to be used in a rule, its type needs not.
-	if p, ok := e.(*syntax.Payload); ok && p.Tunnel == "" {
+	p, ok := e.(*syntax.Payload)
+	switch {
+	case !ok:
+	case p.Tunnel != "" || tunnels[p.Protocol] != nil:
+		outside.proto.at[transport] = header("udp")
+	default:
 		if h := header(p.Protocol); h != nil && h.Base < inner {
 			outside.proto.at[h.Base] = h
 			if h.Base == transport {

@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/portwhy/portwhy/rules/wide"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,12 +145,19 @@ func (r *rule) word(n *node, s string) num {
 			return num{}
 		}
 		unsuref(n.typ.Name, "what %q stands for is only known to its host", s)
+	case words.Integer:
+		// Newer nft has names for tcp option mptcp subtype.
+		if v := slices.Index(mptcpSubtypes, s); v >= 0 && n.bits <= 8 {
+			return wide.Small(uint64(v))
+		}
 	case words.Mark, words.Realm, words.DevGroup, words.CTLabel, words.CgroupV2:
 		unsuref(n.typ.Name, "what %q stands for is only known to its host", s)
 	}
 	r.failf(n.pos, "%q is no value of type %s", s, n.typ.Name)
 	return num{}
 }
+
+var mptcpSubtypes = []string{"mp-capable", "mp-join", "dss", "add-addr", "remove-addr", "mp-prio", "mp-fail", "mp-fastclose", "mp-tcprst"}
 
 // loopback is the index of lo in every namespace (LOOPBACK_IFINDEX).
 const loopback = 1

@@ -69,16 +69,18 @@ func (p *parser) limit(at syntax.Pos) *syntax.Limit {
 	l := &syntax.Limit{Pos: at, Over: p.over()}
 	rate := p.pos()
 	l.Rate = p.number("a rate, such as 10/second or 10 kbytes/second", 64)
-	unit := ""
+	unit, slash := "", false
 	if p.tok.kind == word {
 		// The unit and the time are one word: kbytes/second.
-		unit, l.Per, _ = strings.Cut(p.tok.text, "/")
+		unit, l.Per, slash = strings.Cut(p.tok.text, "/")
 		p.advance()
 		l.ByBytes = true
 		l.Rate = p.bytes(rate, l.Rate, unit)
 	}
 	if l.Per == "" {
-		p.expect("/")
+		if !slash {
+			p.expect("/")
+		}
 		l.Per = p.tok.text
 		p.checkPer(l.Per)
 		p.advance()

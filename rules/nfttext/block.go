@@ -142,7 +142,7 @@ func (s spec) ref(handle uint64) compile.Ref {
 
 // kind takes the keyword of what has a name in a table, but for chain.
 func (p *parser) kind() string {
-	for _, k := range []string{"set", "map", "flowtable", "counter", "quota", "limit", "secmark", "synproxy"} {
+	for _, k := range []string{"set", "map", "flowtable", "counter", "quota", "limit", "secmark", "synproxy", "tunnel"} {
 		if p.accept(k) {
 			return k
 		}
@@ -160,6 +160,9 @@ func (p *parser) thing(kind string, s spec) {
 		p.set(s, kind == "map")
 	case "flowtable":
 		p.flowtable(s)
+	case "tunnel":
+		p.skipBlock()
+		p.declare(&syntax.Object{Pos: s.at, Family: s.family, Table: s.table, Name: s.name, Kind: kind})
 	default:
 		p.object(kind, s)
 	}

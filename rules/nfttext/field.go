@@ -27,7 +27,7 @@ func (p *parser) startsField() bool {
 	}
 	switch p.tok.text {
 	case "meta", "ct", "rt", "rt0", "rt2", "srh", "hbh", "frag", "dst", "mh", "exthdr", "socket", "fib", "osf", "ipsec",
-		"numgen", "jhash", "symhash", "vxlan", "geneve", "gre", "gretap":
+		"numgen", "jhash", "symhash", "tunnel", "vxlan", "geneve", "gre", "gretap":
 		return true
 	}
 	return words.MetaWords[p.tok.text] != "" || words.HeaderByName(p.tok.text) != nil
@@ -105,6 +105,8 @@ func (p *parser) field() syntax.Expr {
 		}
 		h.Mod, h.Offset = p.modulus(h)
 		return h
+	case "tunnel":
+		return &syntax.Tunnel{Pos: at, Key: p.choose("id or path", "id", "path")}
 	case "vxlan", "geneve", "gre", "gretap":
 		return p.tunnel(at, keyword)
 	}
@@ -228,10 +230,6 @@ func (p *parser) header(at syntax.Pos, h *words.Header) syntax.Expr {
 	if h.Name == "arp" && p.at("saddr", "daddr") {
 		p.advance()
 		field += " " + p.tok.text
-	}
-	if h.Name == "icmpv6" && p.at("taddr", "daddr") {
-		p.advance()
-		return &syntax.UnknownExpr{Pos: at, Kind: "icmpv6", Why: "icmpv6 " + field + " is of newer nft and is not modelled"}
 	}
 	if p.tok.kind != word || h.Field(field) == nil {
 		p.expected("a field of " + h.Name)

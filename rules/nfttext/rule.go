@@ -85,7 +85,7 @@ func (p *parser) statement() syntax.Stmt {
 		return p.verdict()
 	case "accept", "drop", "continue", "return":
 		return p.verdict()
-	case "counter", "limit", "quota", "synproxy":
+	case "counter", "limit", "quota", "synproxy", "tunnel":
 		if p.peek().is("name") {
 			kind := p.tok.text
 			p.advance()

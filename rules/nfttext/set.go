@@ -106,7 +106,7 @@ func (p *parser) types() []string {
 
 // dataType reads the type of a map's values, by names or (nil) by expressions.
 func (p *parser) dataType(d *syntax.Set, types func() []string) {
-	for _, k := range []string{"counter", "quota", "limit", "secmark", "synproxy"} {
+	for _, k := range []string{"counter", "quota", "limit", "secmark", "synproxy", "tunnel"} {
 		if p.accept(k) {
 			d.ObjType = k
 			return
@@ -122,6 +122,8 @@ func (p *parser) dataType(d *syntax.Set, types func() []string) {
 	}
 	d.DataInterval = p.accept("interval")
 	switch {
+	case p.accept("queue"):
+		d.Data.Names = []string{"queue"}
 	case types != nil:
 		d.Data.Names = types()
 	case p.at("verdict"):

@@ -83,6 +83,9 @@ var Headers = []*Header{
 		{"id", Integer, 32, 16, []uint8{128, 129}},
 		{"sequence", Integer, 48, 16, []uint8{128, 129}},
 		{"max-delay", Integer, 32, 16, []uint8{130}},
+	}, Newer: []Field{
+		{"taddr", IPv6Addr, 64, 128, []uint8{130, 131, 132, 135, 136, 137}},
+		{"daddr", IPv6Addr, 192, 128, []uint8{137}},
 	}},
 	{Name: "tcp", Base: 2, Number: 6, Fields: append(ports(),
 		number("sequence", 32, 32),

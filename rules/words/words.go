@@ -121,6 +121,8 @@ type Header struct {
 	Name   string
 	Base   uint32 // NFT_PAYLOAD_*: 0 link, 1 network, 2 transport
 	Fields []Field
+	// Newer are fields that came after nft 1.0.6: they are read, and never written.
+	Newer []Field
 	// Number is the protocol's own in the header below: an IP protocol for those
 	// of the transport base, an EtherType for vlan, arp, ip and ip6. -1 for ether
 	// and th, which imply nothing.
@@ -131,9 +133,11 @@ type Header struct {
 
 // Field finds a field, nil if there is none.
 func (h *Header) Field(name string) *Field {
-	for i := range h.Fields {
-		if h.Fields[i].Name == name {
-			return &h.Fields[i]
+	for _, list := range [][]Field{h.Fields, h.Newer} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
 		}
 	}
 	return nil
