@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -159,13 +160,20 @@ func (s *session) readRules(ctx context.Context, path string, facts host.Host) (
 }
 
 // bound has garbage collected more often when a large file is read: what is made
-// of the file needs enough memory by itself.
+// of the file needs enough memory by itself. It is to fit into four times the file's
+// size, with what else the process has; of a file that isn't so large that would have
+// garbage collected all the time.
 func bound(size int) {
-	const large, percent = 4 << 20, 40
-	if size > large {
-		debug.SetGCPercent(percent)
-		debug.SetMemoryLimit(int64(size) * 7 / 2)
+	const large, percent, least = 4 << 20, 40, 48 << 20
+	if size <= large {
+		return
 	}
+	debug.SetGCPercent(percent)
+	limit := max(int64(size)*7/2, least)
+	if before := debug.SetMemoryLimit(-1); before != math.MaxInt64 {
+		limit += before // of another file, or of who runs this
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 // readFile reads a plain file, or standard input.
