@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/portwhy/portwhy/diagnose"
+	"github.com/portwhy/portwhy/diagnose/takers"
 	"github.com/portwhy/portwhy/platform/host"
 )
 
@@ -111,48 +112,13 @@ func listenersDevice(p *diagnose.Pass, dst netip.Addr) string {
 	return inboundDevice(p)
 }
 
-// lookup picks the socket that the kernel would (compute_score in
-// net/ipv4/inet_hashtables.c and inet6_hashtables.c): the device must fit, a
-// bound address must be the destination; a bound device and an exact address
-// outrank a wildcard, and IPv4 outranks a dual-stack wildcard.
+// lookup is the socket that the kernel gives what comes to the address by the
+// device, or the likeliest of those that share the port; nil if there is none.
 func lookup(socks []host.Socket, dst netip.Addr, device string) *host.Socket {
-	best, bestScore := -1, 0
-	for i, s := range socks {
-		score, ok := fits(s, dst, device)
-		if ok && score > bestScore {
-			best, bestScore = i, score
-		}
+	if found := takers.Of(socks, dst, device); len(found) > 0 {
+		return &found[0]
 	}
-	if best < 0 {
-		return nil
-	}
-	return &socks[best]
-}
-
-func fits(s host.Socket, dst netip.Addr, device string) (int, bool) {
-	if s.Interface != 0 && s.Device != device {
-		return 0, false
-	}
-	score := 1
-	if s.Interface != 0 {
-		score += 4
-	}
-	dst = dst.WithZone("")
-	local := s.Local.Addr().WithZone("")
-	four := local.Is4() || local.Is4In6()
-	switch {
-	case local.Unmap() == dst:
-		return score + 3, true
-	case dst.IsUnspecified():
-		return 0, false
-	case !local.IsUnspecified():
-		return 0, false
-	case four:
-		return score + 1, dst.Is4()
-	case dst.Is4():
-		return score, !s.V6Only
-	}
-	return score + 1, true
+	return nil
 }
 
 // mismatched explains why sockets with the right port don't take the flow.
@@ -164,7 +130,7 @@ func mismatched(p *diagnose.Pass, socks []host.Socket) *diagnose.Cause {
 	for i := range socks {
 		s := &socks[i]
 		local := s.Local.Addr().WithZone("").Unmap()
-		_, fitsElse := fits(withoutDevice(*s), dst, "")
+		_, fitsElse := takers.Fits(withoutDevice(*s), dst, "")
 		switch {
 		case s.Interface != 0 && fitsElse:
 			device = s

@@ -3,6 +3,7 @@ package firewall
 import (
 	"net/netip"
 
+	"github.com/portwhy/portwhy/diagnose/takers"
 	"github.com/portwhy/portwhy/platform/host"
 	"github.com/portwhy/portwhy/rules/eval"
 )
@@ -48,70 +49,57 @@ type arrival struct {
 
 // find is inet_lookup and udp4_lib_lookup, or those of IPv6.
 func (a *arrival) find(sockets []host.Socket) (*eval.Socket, bool) {
-	var best *eval.Socket
-	most, sure := 0, true
-	for i := range sockets {
-		s := &sockets[i]
-		score, known := a.score(s)
-		if !known || score > 0 && s.Brief {
-			return nil, false
-		}
-		if score == 0 || score < most {
+	var connected, waiting []host.Socket
+	for _, s := range sockets {
+		if _, ok := takers.Fits(s, a.dst, a.device); !ok {
 			continue
 		}
-		found := &eval.Socket{Transparent: s.Transparent, Wildcard: s.Local.Addr().WithZone("").Unmap().IsUnspecified(), Mark: s.Mark, UID: s.UID}
-		// Of sockets that share the port, one is picked by a hash.
-		sure = score > most || sure && *found == *best
-		best, most = found, score
+		mine, known := a.connected(&s)
+		switch waits := a.waits(&s); {
+		case !known, s.Brief && (mine || waits):
+			return nil, false
+		case mine:
+			connected = append(connected, s)
+		case waits:
+			waiting = append(waiting, s)
+		}
 	}
-	if best == nil && a.tcp && !a.first {
-		return nil, false // a connection that is being made has no socket that is listed
+	if len(connected) == 0 {
+		connected = takers.Of(waiting, a.dst, a.device)
 	}
-	return best, sure
+	var found *eval.Socket
+	for _, s := range connected {
+		one := &eval.Socket{Transparent: s.Transparent, Wildcard: s.Local.Addr().WithZone("").Unmap().IsUnspecified(), Mark: s.Mark, UID: s.UID}
+		if found != nil && *found != *one {
+			return nil, false
+		}
+		found = one
+	}
+	// A connection that is being made has no socket that is listed.
+	return found, found != nil || !a.tcp || a.first
 }
 
-// score is how well a socket fits, 0 if it doesn't; false if that isn't known.
-func (a *arrival) score(s *host.Socket) (int, bool) {
-	const connected, exact, bound, own = 1000, 100, 10, 1
-	local := s.Local.Addr().WithZone("")
-	four := local.Is4() || local.Is4In6()
-	score := own
-	switch {
-	case s.Interface != 0 && s.Device != a.device:
-		return 0, true
-	case local.Unmap() == a.dst.WithZone(""):
-		score += exact
-	case !local.Unmap().IsUnspecified(), four && !a.dst.Is4():
-		return 0, true
-	case !four && a.dst.Is4() && s.V6Only:
-		return 0, true
+// waits reports whether a socket takes what comes to its port from anybody.
+func (a *arrival) waits(s *host.Socket) bool {
+	if a.tcp {
+		return s.State == host.Listen
 	}
-	if s.Interface != 0 {
-		score += bound
-	}
-	if four == a.dst.Is4() {
-		score += own
-	}
+	return !s.Remote.IsValid() || s.Remote.Port() == 0
+}
+
+// connected reports whether a socket is connected to the packet's sender; not known
+// where that can't be told, or what its options are.
+func (a *arrival) connected(s *host.Socket) (mine, known bool) {
 	remote := s.Remote
 	switch {
-	case a.tcp && (s.State == host.Listen || s.State == host.BoundInactive):
-		if s.State != host.Listen {
-			return 0, true
-		}
-		return score, true
-	case !remote.IsValid() || remote.Port() == 0:
-		if a.tcp {
-			return 0, true
-		}
-		return score, true
-	case remote.Addr().WithZone("").Unmap() != a.src.WithZone(""):
-		return 0, true
+	case a.waits(s), s.State == host.BoundInactive, !remote.IsValid(), remote.Port() == 0, remote.Addr().WithZone("").Unmap() != a.src.WithZone(""):
+		return false, true
 	case !a.fromPort:
-		return 0, a.first // one that begins has a port of its own
+		return false, a.first // one that begins has a port of its own
 	case remote.Port() != a.sport:
-		return 0, true
+		return false, true
 	case s.State == host.TimeWait:
-		return 0, false // its options are not told
+		return false, false
 	}
-	return score + connected, true
+	return true, true
 }

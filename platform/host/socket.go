@@ -7,7 +7,8 @@ import (
 
 // Sockets asks for sockets. They are those of one network namespace.
 type Sockets interface {
-	// Sockets lists the sockets that match the query.
+	// Sockets lists the sockets that match the query. Of one protocol and family, those
+	// that share a port come in the order in which the kernel looks through them.
 	Sockets(ctx context.Context, q SocketQuery) ([]Socket, error)
 	// SocketOptions reads what the kernel tells of a socket only through a
 	// descriptor (pidfd_getfd and getsockopt). ErrUnsupported or
