@@ -76,7 +76,9 @@ in, it must be taken out there.
 			Means: `To send a packet, the kernel asks for the hardware address of the destination,
 or of the gateway, three times, a second apart (arp(7), RFC 826; RFC 4861 for
 IPv6). No answer means: the host is off or not on this link, the netmask or
-VLAN is wrong, the gateway is down, or the link isolates its ports.`,
+VLAN is wrong, the gateway is down, or the link isolates its ports. A host also
+leaves ARP unanswered by its settings arp_ignore, arp_filter and a strict
+rp_filter (ip-sysctl).`,
 			Shows: `EHOSTUNREACH, "no route to host", after about three seconds. That is no
 firewall: a reject comes at once. The neighbour's entry is INCOMPLETE, then
 FAILED.`,

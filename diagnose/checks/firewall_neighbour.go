@@ -13,8 +13,8 @@ import (
 // neighbourIn: before a packet from outside can come, its last hop asks for this
 // host's hardware address.
 var neighbourIn = &diagnose.Check{
-	ID: "neighbour-in", Doc: "whether the firewall lets the far end find this host's hardware address",
-	Codes: []string{"firewall-nd-blocked", "firewall-bridge"}, For: diagnose.AskConnect,
+	ID: "neighbour-in", Doc: "whether the far end can find this host's hardware address",
+	Codes: []string{"firewall-nd-blocked", "firewall-bridge", "neighbour-failed"}, For: diagnose.AskConnect,
 	Run: runNeighbourIn,
 }
 
@@ -41,6 +41,9 @@ func runNeighbourIn(p *diagnose.Pass) error {
 	case doubt != "":
 		p.Unknown(host.Limit{What: "whether " + hop.String() + " can find this host's hardware address", Why: doubt, Needs: "a look at the rules: portwhy rules"})
 	default:
+		if noted, err := noteIgnored(p); noted || err != nil {
+			return err
+		}
 		p.OK("the rules let the question for it and the answer pass")
 	}
 	return nil

@@ -25,6 +25,7 @@ var settings = []string{
 	"net.ipv4.icmp_ratelimit", "net.netfilter.nf_conntrack_count", "net.ipv4.tcp_tw_reuse", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.disable_ipv6",
 	"net.ipv6.conf.default.disable_ipv6", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_msgs_per_sec",
 	"net.ipv4.conf.all.src_valid_mark", "net.ipv4.tcp_fwmark_accept", "net.ipv4.fwmark_reflect", "net.ipv6.fwmark_reflect",
+	"net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.arp_filter",
 }
 
 // Everything asks the broad questions, so that a recording can answer for
@@ -79,8 +80,9 @@ func view(ctx context.Context, h host.Host) {
 	}
 	links, _ := h.Links(ctx)
 	for _, l := range links {
-		_, _ = h.Sysctl(ctx, host.DeviceKey("ipv4", l.Name, "rp_filter"))
 		_, _ = h.Sysctl(ctx, host.DeviceKey("ipv6", l.Name, "disable_ipv6"))
-		_, _ = h.Sysctl(ctx, host.DeviceKey("ipv4", l.Name, "src_valid_mark"))
+		for _, name := range []string{"rp_filter", "src_valid_mark", "arp_ignore", "arp_filter"} {
+			_, _ = h.Sysctl(ctx, host.DeviceKey("ipv4", l.Name, name))
+		}
 	}
 }
