@@ -211,7 +211,11 @@ func judgeAccepted(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer
 		o := ownerOf(p, set, c.Culprit, stoppedFlow(f, back))
 		c.Evidence = append(c.Evidence, o.Evidence...)
 		c.Title = fmt.Sprintf("The packet passes, but the answer is dropped in %s: %s.", chainWords(back), deciding(back))
-		c.Fixes, m = openings(f, tracer, look.There.Asked, back)
+		if back.Refusal() {
+			c.Title = fmt.Sprintf("Nothing takes the packet, and the ICMP error that says so is dropped in %s: %s.", chainWords(back), deciding(back))
+		} else {
+			c.Fixes, m = openings(f, tracer, look.There.Asked, back)
+		}
 		_ = reasoned(&c, tracer, look.There, back)
 		p.Stop(c)
 	case stopMarked(p, tracer, back):

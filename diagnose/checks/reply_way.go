@@ -32,6 +32,7 @@ type wayBack struct {
 	evidence []diagnose.Evidence
 	unknown  string // why its mark is not known
 	rejects  bool   // a rule answers
+	refuses  bool   // nothing takes the packet, and an error of ICMP says so
 }
 
 // arrivalOf is a packet as rules let it come to this host, or reject it; false for
@@ -92,6 +93,7 @@ func markOf(p *diagnose.Pass, in arrival) (wayBack, error) {
 			a.evidence = append(a.evidence, diagnose.Evidence{Source: "INET_DIAG_MARK", What: socketAddress(*listener), Value: fmt.Sprintf("%#x", listener.Mark)})
 		}
 	case network == "udp":
+		a.refuses = !in.rejected
 		a.query.Protocol, a.query.SourcePort, a.query.DestinationPort = protocolICMP, 0, 0
 		if in.at.Addr().Is6() {
 			a.query.Protocol = protocolICMPv6
@@ -144,7 +146,7 @@ func replies(p *diagnose.Pass) func(*firewall.Trace) firewall.Reply {
 		case err != nil:
 			return firewall.Reply{Unknown: "the way of the answer: " + err.Error()}
 		}
-		r := firewall.Reply{Mark: a.query.Mark, Unknown: a.unknown}
+		r := firewall.Reply{Mark: a.query.Mark, Refused: a.refuses, Unknown: a.unknown}
 		if !lost(a.route) {
 			r.Out = a.route.Device
 		}

@@ -33,6 +33,9 @@ type Packet struct {
 	bridged         bool
 	// Hardware addresses of both ends; empty where they are not known.
 	srcMAC, dstMAC string
+	// about is the packet that an error of ICMP is about, of which it says that
+	// nothing takes it; empty: it is none.
+	about string
 }
 
 // End is one of two hosts on a bridge: the bridge's port for it and the host's
@@ -146,6 +149,7 @@ type parsed struct {
 	hasUID   bool
 	way      eval.Way
 	iif, oif string
+	about    string
 }
 
 // parse checks what was asked.
@@ -191,7 +195,7 @@ func (p Packet) parse() (q parsed, err error) {
 		return q, err
 	}
 	q.hasUID = p.UID != ""
-	q.iif, q.oif = p.IIF, p.OIF
+	q.iif, q.oif, q.about = p.IIF, p.OIF, p.about
 	for _, d := range []struct{ what, name string }{{"iif", p.IIF}, {"oif", p.OIF}} {
 		if len(d.name) > 15 || strings.ContainsAny(d.name, "/ \t\n\x00") {
 			return q, fmt.Errorf("%s %q: a device has a name of up to 15 characters", d.what, cut(d.name))

@@ -10,10 +10,12 @@ import (
 
 // Reply is how a host sends the answer to a packet: with which mark, and by which
 // device as it is routed first. Empty Out: by the device that the packet came by.
-// Unknown is why the mark can't be told, where something depends on it.
+// Refused: nothing takes the packet, one of UDP, and an error of ICMP says so. Unknown
+// is why the mark can't be told, where something depends on it.
 type Reply struct {
 	Mark    uint32
 	Out     string
+	Refused bool
 	Unknown string
 }
 
@@ -36,6 +38,9 @@ func (t *Tracer) replied(there *Trace, back Packet) (Packet, string) {
 	if r.Unknown != "" {
 		return back, r.Unknown
 	}
+	if r.Refused {
+		back = unreachable(there, back)
+	}
 	if r.Mark != 0 {
 		back.Mark = Number(fmt.Sprint(r.Mark))
 	}
@@ -44,6 +49,31 @@ func (t *Tracer) replied(there *Trace, back Packet) (Packet, string) {
 	}
 	return back, ""
 }
+
+// unreachable is the error of ICMP in place of the answer to a packet (icmp_send in
+// udp_rcv, icmpv6_send in udpv6_rcv). It belongs to the packet's connection.
+func unreachable(there *Trace, back Packet) Packet {
+	p := there.Packet
+	about := parsed{protocol: protocolUDP, src: endpoint{addr: *p.Src}, dst: endpoint{addr: *p.Dst}}
+	if p.Sport != nil && p.Dport != nil {
+		about.src.port, about.dst.port = *p.Sport, *p.Dport
+	}
+	back.Proto, back.Src, back.Dst, back.about = "icmp", p.Dst.String(), p.Src.String(), string(about.packet().Data)
+	if p.Dst.Is6() {
+		back.Proto = "icmpv6"
+	}
+	switch back.State {
+	case "established":
+		back.State = "related"
+	default:
+		back.State = "invalid" // conntrack doesn't know what it is about
+	}
+	return back
+}
+
+// Refusal reports whether the packet is the error of ICMP that says that nothing
+// takes what it answers.
+func (t *Trace) Refusal() bool { return t.Asked.about != "" }
 
 // Mark is the packet's mark as rules leave it, and whether it is known.
 func (t *Trace) Mark() (mark uint32, known bool) { return t.Packet.Mark, !t.unmarked }

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/portwhy/portwhy/rules/eval"
@@ -203,6 +204,39 @@ func TestReset(t *testing.T) {
 		}
 		if look.There.ClientSees != sees || (look.There.Reset != nil) != (sees == "timeout") {
 			t.Errorf("%s: %s", out, look.There.ClientSees)
+		}
+	}
+}
+
+// What says that nothing takes a datagram is an error of ICMP, that belongs to its
+// connection: rules on that decide, not those on UDP.
+func TestRefusal(t *testing.T) {
+	for _, c := range []struct{ pre, out, back string }{
+		{"accept", "udp sport 53 drop", "accept"},
+		{"accept", "meta l4proto icmp drop", "drop"},
+		{"accept", "icmp type destination-unreachable icmp code port-unreachable drop", "drop"},
+		{"accept", "icmp type echo-request drop", "accept"},
+		{"accept", "ct state established drop", "accept"},
+		{"accept", "ct state related drop", "drop"},
+		{"accept", "ct state new drop", "accept"},
+		{"accept", "ct direction reply drop", "drop"},
+		{"accept", "ct original proto-dst 53 drop", "drop"},
+		{"accept", "meta length > 100 drop", "unknown"},
+		{"ct mark set 7", "ct mark 7 drop", "drop"},
+		{"accept", "ip daddr 10.0.0.9 drop", "drop"},
+		{"notrack", "ct state related drop", "accept"},
+		{"notrack", "ct state invalid drop", "drop"},
+		{"ct zone set 4", "ct state invalid drop", "drop"},
+	} {
+		tracer := asking(t, "table ip f { chain pre { type filter hook prerouting priority -350; "+c.pre+"; }; chain in { type filter hook input priority 0; "+strings.Replace(c.pre, "notrack", "accept", 1)+"; }; chain out { type filter hook output priority 0; "+c.out+"; }; }")
+		look, err := tracer.Answering(func(*Trace) Reply { return Reply{Refused: true} }).Look(Packet{Proto: "udp", Src: "10.0.0.9:40000", Dst: "10.0.0.1:53", IIF: "eth0", Way: "in"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if look.Back == nil {
+			t.Errorf("%s, %s: %s", c.pre, c.out, look.BackUnknown)
+		} else if look.Back.Verdict != c.back || !look.Back.Refusal() {
+			t.Errorf("%s, %s: %s %v, want %s", c.pre, c.out, look.Back.Verdict, look.Back.Unknown, c.back)
 		}
 	}
 }

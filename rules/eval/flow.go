@@ -196,6 +196,9 @@ func (w *walk) track() bool {
 	if p.First != nil && state == Established && f.inZone().replies() != p.First.Zone.replies() {
 		state = p.firstState() // in another zone conntrack doesn't find the flow
 	}
+	if p.First != nil && state == Related && f.inZone().replies() != p.First.Zone.replies() {
+		state = Invalid
+	}
 	f.state = state
 	switch state {
 	case Invalid, Untracked:
@@ -235,6 +238,10 @@ func (f *flow) answered(first tuple) {
 	f.answers, f.original = true, first
 	f.source.nat = !bytes.Equal(reply.dst, expected.dst) || !bytes.Equal(reply.dport, expected.dport)
 	f.destination.nat = !bytes.Equal(reply.src, expected.src) || !bytes.Equal(reply.sport, expected.sport)
+	if reply.protocol != first.protocol { // an error about it has addresses only
+		f.source.nat, f.destination.nat = !bytes.Equal(reply.dst, expected.dst), !bytes.Equal(reply.src, expected.src)
+		return
+	}
 	if first.protocol == protocolICMP || first.protocol == protocolICMP6 {
 		// The identifier is of either side, and type and code are not mapped.
 		f.source.nat = !bytes.Equal(reply.dst, expected.dst) || !bytes.Equal(reply.sport, expected.sport)

@@ -105,7 +105,7 @@ func (w *walk) unmap() bool {
 	if from, _, ok := p.addressSpan(destination); ok {
 		p.rewrite(from, address)
 	}
-	if at, ok := p.mappedPort(destination); ok {
+	if at, ok := p.mappedPort(destination); ok && w.given.tuple().protocol == f.original.protocol {
 		p.rewrite(at, port)
 	}
 	if p.Address(true) == before {
