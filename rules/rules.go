@@ -213,26 +213,6 @@ type Flowtable struct {
 	Flags    uint32
 }
 
-// IPSet is a set of ipset(8). Elements are as `ipset save` writes them. Of one that
-// is Unread only name, number, type and family are told.
-type IPSet struct {
-	Name     string
-	Index    uint16 // of the kernel; 0xffff if the source has none
-	Type     string // hash:ip, hash:net,port, bitmap:port, list:set, …
-	Family   Family // IP or IP6; 0 where the type has none
-	Options  map[string]string
-	Elements []IPSetElement
-	Known    bool
-	Unread   bool `json:",omitempty"`
-}
-
-// IPSetElement is one entry of an ipset.
-type IPSetElement struct {
-	Entry   string // 10.0.0.1, 10.0.0.0/8,tcp:80, …
-	NoMatch bool
-	Options map[string]string // timeout, skbmark, comment, …
-}
-
 // IPSet finds an ipset by name, nil if there is none.
 func (r *Ruleset) IPSet(name string) *IPSet {
 	for _, s := range r.IPSets {

@@ -105,6 +105,6 @@ var fields = sync.OnceValue(func() map[string]class {
 		"rules.ObjRef.Set": labelText, "rules.Object.Comment": text, "rules.Object.Name": labelText, "rules.Opaque.Kind": plainText, "rules.Opaque.Why": text,
 		"rules.About.Comment": text, "rules.About.File": pathText, "rules.Rule.Text": text, "rules.Secmark.Context": text,
 		"rules.Set.Comment": text, "rules.Set.Name": labelText, "rules.Table.Backend": plainText, "rules.Table.Comment": text, "rules.Table.Flags": plainText,
-		"rules.Table.Name": labelText, "rules.Target.Ext": plainText, "rules.Target.Sets": labelText, "rules.Verdict.Chain": labelText,
+		"rules.Table.Name": labelText, "rules.Table.SetDoubts": text, "rules.Target.Ext": plainText, "rules.Target.Sets": labelText, "rules.Verdict.Chain": labelText,
 	}
 })

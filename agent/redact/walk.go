@@ -139,6 +139,14 @@ func (w *walker) structure(v reflect.Value) {
 			w.value(reflect.ValueOf(e), text)
 		}
 		return
+	case *rules.IPSetElement:
+		options := x.Options.Map()
+		w.value(reflect.ValueOf(&x.Entry).Elem(), text)
+		w.entries(reflect.ValueOf(options), text)
+		if w.mode == changing {
+			x.Options = rules.OptionsOf(options)
+		}
+		return
 	case *rules.Elements:
 		w.elements(x)
 		return

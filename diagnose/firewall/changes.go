@@ -186,7 +186,7 @@ func digestOfIPSet(s *rules.IPSet) string {
 	}
 	list := make([]string, len(s.Elements))
 	for i, e := range s.Elements {
-		list[i] = fmt.Sprintf("%s %t", e.Entry, e.NoMatch)
+		list[i] = fmt.Sprintf("%s %t", e.Entry, e.NoMatch())
 	}
 	return digest(list)
 }

@@ -212,12 +212,13 @@ func (p *place) inIPSet(m *rules.Match, flow Flow) *element {
 	best := -1
 	for _, e := range set.Elements {
 		n, ok := network(e.Entry)
-		if !ok || e.NoMatch || !n.Contains(a) || n.Bits() <= best {
+		if !ok || e.NoMatch() || !n.Contains(a) || n.Bits() <= best {
 			continue
 		}
 		best = n.Bits()
 		found = &element{set: set.Name, ipset: true, text: e.Entry}
-		if s, err := time.ParseDuration(e.Options["timeout"] + "s"); err == nil {
+		timeout, _ := e.Options.Get("timeout")
+		if s, err := time.ParseDuration(timeout + "s"); err == nil {
 			found.timeout, found.expires = s, s
 		}
 	}

@@ -225,7 +225,7 @@ func (s *Sets) askList(x *index, q Question, p *Packet, depth int) Answer {
 
 // doubt is why an entry that is there may not count.
 func (x *index) doubt(el *rules.IPSetElement, q Question, holds time.Duration) string {
-	timeout := el.Options["timeout"]
+	timeout, _ := el.Options.Get("timeout")
 	left, err := strconv.ParseUint(timeout, 10, 32)
 	switch {
 	case q.Counters && x.counters:

@@ -91,7 +91,7 @@ func (x *index) collect() error {
 			}
 			x.elements = append(x.elements, int32(i))
 			if withDevices {
-				_, wildcard := el.Options["wildcard"]
+				_, wildcard := el.Options.Get("wildcard")
 				x.devices = append(x.devices, device{m.device, wildcard})
 			}
 		}
@@ -197,7 +197,7 @@ func (x *index) find(q Question, m *member, holds time.Duration) Answer {
 	nets := slices.Contains(x.kind.dims, dimNet)
 	x.search(m, func(element int32) bool {
 		el := &x.set.Elements[element]
-		answers = append(answers, Answer{Found: !nets || el.NoMatch == q.ReturnNomatch, Why: x.doubt(el, q, holds)})
+		answers = append(answers, Answer{Found: !nets || el.NoMatch() == q.ReturnNomatch, Why: x.doubt(el, q, holds)})
 		certain = answers[len(answers)-1].Why == ""
 		return certain
 	})

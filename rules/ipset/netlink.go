@@ -379,7 +379,7 @@ func decodePart(el *rules.IPSetElement, m *member, bits *[2]int, a attribute) er
 		m.device = a.text()
 		return nil
 	case entryComment:
-		setOption(&el.Options, "comment", a.text())
+		el.Options = el.Options.With("comment", a.text())
 		return nil
 	}
 	n, err := a.number()
@@ -398,27 +398,29 @@ func decodePart(el *rules.IPSetElement, m *member, bits *[2]int, a attribute) er
 	case dataMark:
 		m.mark = uint32(n)
 	case dataFlags:
-		el.NoMatch = n&flagNomatch != 0
+		if n&flagNomatch != 0 {
+			el.Options = el.Options.With("nomatch", "")
+		}
 		m.bridged = n&flagPhysdev != 0
 		if n&flagWildcard != 0 {
-			setOption(&el.Options, "wildcard", "")
+			el.Options = el.Options.With("wildcard", "")
 		}
 	case dataTimeout:
-		setOption(&el.Options, "timeout", strconv.FormatUint(n, 10))
+		el.Options = el.Options.With("timeout", strconv.FormatUint(n, 10))
 	case entryBytes:
-		setOption(&el.Options, "bytes", strconv.FormatUint(n, 10))
+		el.Options = el.Options.With("bytes", strconv.FormatUint(n, 10))
 	case entryPackets:
-		setOption(&el.Options, "packets", strconv.FormatUint(n, 10))
+		el.Options = el.Options.With("packets", strconv.FormatUint(n, 10))
 	case entrySkbMark:
 		mark := fmt.Sprintf("0x%x", n>>32)
 		if mask := uint32(n); mask != 0xffffffff {
 			mark += fmt.Sprintf("/0x%x", mask)
 		}
-		setOption(&el.Options, "skbmark", mark)
+		el.Options = el.Options.With("skbmark", mark)
 	case entrySkbPrio:
-		setOption(&el.Options, "skbprio", fmt.Sprintf("%x:%x", n>>16, n&0xffff))
+		el.Options = el.Options.With("skbprio", fmt.Sprintf("%x:%x", n>>16, n&0xffff))
 	case entrySkbQueue:
-		setOption(&el.Options, "skbqueue", strconv.FormatUint(n, 10))
+		el.Options = el.Options.With("skbqueue", strconv.FormatUint(n, 10))
 	}
 	return nil
 }

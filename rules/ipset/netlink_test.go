@@ -37,7 +37,7 @@ func TestDecode(t *testing.T) {
 	s := d.Sets()[0]
 	e := s.Elements[0]
 	if s.Name != "a" || s.Index != 9 || s.Family != rules.IP || s.Options["maxelem"] != "5" || s.Options[Entries] != "1" ||
-		e.Entry != "10.0.0.0/8,physdev:eth0" || !e.NoMatch || e.Options["packets"] != "3" {
+		e.Entry != "10.0.0.0/8,physdev:eth0" || !e.NoMatch() || e.Options.Map()["packets"] != "3" {
 		t.Errorf("%+v", s)
 	}
 	if _, ok := s.Options["counters"]; !ok {

@@ -290,10 +290,8 @@ func (p *parser) element(set *rules.IPSet, add, exist bool) error {
 	for i := 3; i < len(w); i++ {
 		o := w[i]
 		switch {
-		case o.text == "nomatch":
-			el.NoMatch = true
 		case addFlags[o.text]:
-			setOption(&el.Options, o.text, "")
+			el.Options = el.Options.With(o.text, "")
 		case !addValues[o.text]:
 			return p.fail(o.column, "expected an option of add, not %q", o.text)
 		case i+1 == len(w):
@@ -305,7 +303,7 @@ func (p *parser) element(set *rules.IPSet, add, exist bool) error {
 					return p.fail(w[i].column, "expected a number of seconds")
 				}
 			}
-			setOption(&el.Options, o.text, w[i].text)
+			el.Options = el.Options.With(o.text, w[i].text)
 		}
 	}
 	if add {

@@ -35,7 +35,7 @@ COMMIT
 		t.Fatalf("%+v", list)
 	}
 	e := list[0].Elements[0]
-	if !e.NoMatch || e.Options["comment"] != "x  y" || e.Options["skbqueue"] != "3" || list[0].Options["timeout"] != "100" || len(list[2].Elements) != 2 {
+	if !e.NoMatch() || e.Options.Map()["comment"] != "x  y" || e.Options.Map()["skbqueue"] != "3" || list[0].Options["timeout"] != "100" || len(list[2].Elements) != 2 {
 		t.Errorf("%+v %+v", e, list[2].Elements)
 	}
 }
