@@ -88,7 +88,11 @@ func (f *facts) route(q eval.Query) (eval.Route, bool) {
 	if r.Errno != "" && (kind == eval.Unicast || kind == eval.Local) {
 		kind = 0 // a way, but not for this packet
 	}
-	return eval.Route{Type: kind, Out: r.Device, Source: r.Source, Gateway: r.Gateway, MTU: uint32(max(r.MTU, 0))}, true
+	way := eval.Route{Type: kind, Out: r.Device, Source: r.Source, Gateway: r.Gateway, MTU: uint32(max(r.MTU, 0))}
+	if r.Realm != nil {
+		way.Realm, way.HasRealm = *r.Realm, true
+	}
+	return way, true
 }
 
 // ask asks the kernel, or for what only looks into the tables, the tables: the

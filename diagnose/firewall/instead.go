@@ -118,7 +118,9 @@ func (t *Tracer) Loose() *Tracer {
 			return eval.Route{Type: eval.Local, Out: "lo"}, true
 		}
 		q.In, q.Src = "", netip.Addr{}
-		return ask(q)
+		r, ok = ask(q)
+		r.HasRealm = false // which goes by the source, too
+		return r, ok
 	}
 	return other.of(t.set)
 }

@@ -27,6 +27,7 @@ var traps = []struct {
 	name     string
 	nft      string
 	iptables string // lines for iptables-legacy
+	ip       string // what ip adds, and takes away again
 	src, dst string // 10.0.0.9 is the far host, 10.0.0.5 this one
 	arrives  bool
 }{
@@ -213,6 +214,24 @@ var traps = []struct {
 	{name: "what has just arrived has no route", src: "10.0.0.9", dst: "10.0.0.5:5001", arrives: true,
 		nft: `table ip a { chain c { type filter hook prerouting priority 0; rt classid 0 drop; }
 		}`},
+	{name: "what comes in has the realm of its source", src: "10.0.0.9", dst: "10.0.0.5:5001", ip: "route add 10.0.0.9 dev va realm 3/7",
+		nft: `table ip a { chain c { type filter hook input priority 0; rt classid 0x70000 drop; }
+		}`},
+	{name: "and so to iptables", src: "10.0.0.9", dst: "10.0.0.5:5001", ip: "route add 10.0.0.9 dev va realm 3/7",
+		iptables: "-A INPUT -m realm --realm 0x70000/0xffff0000 -j DROP"},
+	{name: "no other", src: "10.0.0.9", dst: "10.0.0.5:5001", ip: "route add 10.0.0.9 dev va realm 3/7", arrives: true,
+		iptables: "-A INPUT -m realm --realm 7/0xffff -j DROP"},
+	{name: "what goes out has the realms of its route", src: "10.0.0.5", dst: "10.0.0.9:5001", ip: "route add 10.0.0.9 dev va realm 3/7",
+		nft: `table ip a { chain c { type filter hook output priority 0; rt classid 0x30007 drop; }
+		}`},
+	{name: "or of the policy rule", src: "10.0.0.5", dst: "10.0.0.9:5001", ip: "rule add to 10.0.0.9 realms 5/6 table main",
+		iptables: "-A OUTPUT -m realm --realm 6/0xffff -j DROP"},
+	{name: "a route without has realm 0", src: "10.0.0.5", dst: "10.0.0.9:5001",
+		nft: `table ip a { chain c { type filter hook output priority 0; rt classid 0 drop; }
+		}`},
+	{name: "which is all that IPv6 has", src: "fd00::5", dst: "[fd00::9]:5001",
+		nft: `table ip6 a { chain c { type filter hook output priority 0; rt classid 0 drop; }
+		}`},
 	{name: "outside of a VRF no device is below", src: "10.0.0.9", dst: "10.0.0.5:5001",
 		nft: `table ip a { chain c { type filter hook input priority 0; meta sdifname != "x" drop; }
 		}`},
@@ -253,6 +272,9 @@ func TestTraps(t *testing.T) {
 		ctx := context.Background()
 		for _, c := range traps {
 			script(t, c.nft, "nft", "-f", "-")
+			if c.ip != "" {
+				script(t, "", append([]string{"ip"}, strings.Fields(c.ip)...)...)
+			}
 			for line := range strings.Lines(c.iptables) {
 				script(t, "", append([]string{"iptables-legacy"}, strings.Fields(line)...)...)
 			}
@@ -278,6 +300,9 @@ func TestTraps(t *testing.T) {
 				t.Errorf("%s: the evaluator says %s, the kernel %s; unknown: %v", c.name, trace.Verdict, want, trace.Unknown)
 			}
 			script(t, "flush ruleset", "nft", "-f", "-")
+			if c.ip != "" {
+				script(t, "", append([]string{"ip"}, strings.Fields(strings.Replace(c.ip, " add ", " del ", 1))...)...)
+			}
 			if c.iptables != "" {
 				script(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", "iptables-legacy-restore")
 			}

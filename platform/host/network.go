@@ -99,6 +99,10 @@ type Route struct {
 	OnLink      bool   // RTNH_F_ONLINK
 	Errno       string // ENETUNREACH and so on, if there is no way
 	Multipath   []NextHop
+	// Realm is what the kernel says the packet is counted with (RTA_FLOW): the
+	// realm of its route and, if it comes by a device, in the upper half that of
+	// its source; 0 for none. Nil: the kernel wasn't asked.
+	Realm *uint32 `json:",omitempty"`
 }
 
 // NextHop is one way of a multipath route.

@@ -258,6 +258,7 @@ func TestRouteToLive(t *testing.T) {
 		link set near up
 		-n `+b+` link set far up
 		route add 10.80.0.0/16 via 10.77.0.254 metric 7 proto static
+		route add 10.84.0.0/16 via 10.77.0.254 realm 3/7
 		route add blackhole 10.81.0.0/16
 		route add unreachable 10.82.0.0/16
 		route add prohibit 10.83.0.0/16
@@ -307,7 +308,10 @@ func TestRouteToLive(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		got.Link = 0
+		if realm := got.Realm; (realm == nil) != (got.Errno != "") || realm != nil && *realm != 0 {
+			t.Errorf("%s: realm %v", c.name, realm)
+		}
+		got.Link, got.Realm = 0, nil
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
 		}
@@ -315,6 +319,9 @@ func TestRouteToLive(t *testing.T) {
 	if got, err := h.RouteTo(t.Context(), host.RouteQuery{Destination: netip.MustParseAddr("10.77.0.1"),
 		Source: netip.MustParseAddr("10.77.0.9"), InputDevice: "near"}); err != nil || got.Type != "local" {
 		t.Errorf("as input: %+v, %v", got, err)
+	}
+	if got, err := h.RouteTo(t.Context(), query("10.84.0.1")); err != nil || got.Realm == nil || *got.Realm != 3<<16|7 {
+		t.Errorf("a realm: %+v, %v", got, err)
 	}
 	// Forwarding is off: there is a route, and the kernel refuses nevertheless.
 	if got, err := h.RouteTo(t.Context(), host.RouteQuery{Destination: netip.MustParseAddr("10.80.0.1"),

@@ -236,6 +236,7 @@ func (c *netlinkConn) routeAnswer(ctx context.Context, replies []reply) (host.Ro
 		if err != nil {
 			return host.Route{}, err
 		}
+		m.Realm = &m.realm
 		return m.named(func(index int) string { return c.deviceName(ctx, index) }), nil
 	}
 	return host.Route{}, fmt.Errorf("%w: no route in the answer", errMalformed)

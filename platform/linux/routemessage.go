@@ -17,6 +17,7 @@ type routeMessage struct {
 	host.Route
 	hops   []int // links of Route.Multipath, in its order
 	cloned bool  // not a route, but what was learned of a path
+	realm  uint32
 }
 
 // named fills in the names of the route's links.
@@ -59,6 +60,8 @@ func parseRoute(b []byte) (routeMessage, error) {
 			m.Source = r.address("RTA_PREFSRC", v)
 		case unix.RTA_PRIORITY:
 			m.Metric = int(r.u32("RTA_PRIORITY", v))
+		case unix.RTA_FLOW:
+			m.realm = r.u32("RTA_FLOW", v)
 		case unix.RTA_METRICS:
 			for kind, v := range r.attributes(v) {
 				if kind == unix.RTAX_MTU {

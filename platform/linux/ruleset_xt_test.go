@@ -446,7 +446,7 @@ func tapHost() eval.Host {
 		},
 		Route: func(q eval.Query) (eval.Route, bool) {
 			k, name := kind(q.Dst)
-			return eval.Route{Type: k, Out: name}, true
+			return eval.Route{Type: k, Out: name, HasRealm: true}, true
 		},
 		Source: func(device string, to netip.Addr) (netip.Addr, bool) {
 			for _, p := range devices[device].Addresses {

@@ -54,7 +54,7 @@ func knowing() Host {
 	}
 	return Host{
 		Device:      func(name string) (Device, bool) { d, ok := devices[name]; return d, ok },
-		Route:       func(Query) (Route, bool) { return Route{Type: Unicast, Out: "lan", Realm: 7}, true },
+		Route:       func(Query) (Route, bool) { return Route{Type: Unicast, Out: "lan", Realm: 7, HasRealm: true}, true },
 		AddressType: func(netip.Addr, string, bool) (uint8, bool) { return Local, true },
 		Source:      func(string, netip.Addr) (netip.Addr, bool) { return netip.MustParseAddr("10.0.0.3"), true },
 		Sysctl:      func(string) (string, bool) { return "", true },

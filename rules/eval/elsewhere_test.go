@@ -31,7 +31,7 @@ func TestOfFlowsAndTunnels(t *testing.T) {
 			return d, ok
 		},
 		Route: func(q Query) (Route, bool) {
-			return Route{Type: Unicast, Out: "eth0", Gateway: netip.MustParseAddr("10.0.0.9"), Realm: 5}, true
+			return Route{Type: Unicast, Out: "eth0", Gateway: netip.MustParseAddr("10.0.0.9"), Realm: 5, HasRealm: true}, true
 		},
 		Sysctl: func(key string) (string, bool) { return "0", key == "net/netfilter/nf_conntrack_acct" },
 	}

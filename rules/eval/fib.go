@@ -154,7 +154,7 @@ func (w *walk) rt(e *rules.RT) rules.VerdictKind {
 
 // realm loads the realm of the packet's route (tclassid).
 func (w *walk) realm(r rules.Reg, name string) rules.VerdictKind {
-	if route, ok := w.routeNow(); ok && route.Realm != 0 {
+	if route, ok := w.routeNow(); ok && route.HasRealm {
 		return w.load32(r, route.Realm)
 	}
 	return w.hide(r, 4, blame{name, "the realm of the packet's route is not known"})

@@ -77,7 +77,10 @@ type Route struct {
 	Source  netip.Addr // preferred source
 	Gateway netip.Addr
 	MTU     uint32 // 0 if not known
-	Realm   uint32
+	// Realm is the packet's, if HasRealm: that of the route and, of a packet from
+	// elsewhere, in the upper half the one of the route to its source.
+	Realm    uint32
+	HasRealm bool
 }
 
 // Device is a network device.

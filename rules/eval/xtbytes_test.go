@@ -52,9 +52,9 @@ func bytesHost() Host {
 	h.Route = func(q Query) (Route, bool) {
 		switch {
 		case q.Dst.IsLoopback():
-			return Route{Type: Local, Out: "lo"}, true
+			return Route{Type: Local, Out: "lo", HasRealm: q.Src.IsLoopback()}, true
 		case q.Dst.String() == "10.0.0.1" && q.Mark == 7:
-			return Route{Type: Unicast, Out: "eth0", Realm: 4}, true
+			return Route{Type: Unicast, Out: "eth0", Realm: 4, HasRealm: true}, true
 		case q.Dst.String() == "10.0.0.1":
 			return Route{Type: Unicast, Out: "eth1"}, true
 		}
@@ -173,6 +173,7 @@ func TestMatchBytes(t *testing.T) {
 		{"no socket", matchOf("socket", 3, structure(byte(0), -7)), withPort(5002, "127.0.0.1"), Accept},
 		{"group of what arrives", matchOf("cgroup", 2, cgroup("a", 0)), plain(), Unknown},
 		{"the realm of the source", matchOf("realm", 0, structure(uint32(0), ^uint32(0), byte(0), -3)), withPort(5000, "127.0.0.1"), Reject},
+		{"a realm that is not known", matchOf("realm", 0, structure(uint32(0), ^uint32(0), byte(0), -3)), withPort(5000, "10.0.0.1"), Unknown},
 		{"the way back leads elsewhere", matchOf("rpfilter", 0, structure(byte(0), -7)), withPort(5000, "10.0.0.1"), Accept},
 		{"the way back leads somewhere", matchOf("rpfilter", 0, structure(byte(1), -7)), withPort(5000, "10.0.0.1"), Reject},
 		{"no way back", matchOf("rpfilter", 0, structure(byte(1), -7)), withPort(5000, "10.0.0.9"), Accept},

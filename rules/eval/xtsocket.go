@@ -8,8 +8,8 @@ import (
 	"github.com/portwhy/portwhy/rules"
 )
 
-// matchRealm is realm_mt of xt_realm.c: of the route that the packet has, for a
-// packet from elsewhere with the source's realm in the upper half. IPv6 has none.
+// matchRealm is realm_mt of xt_realm.c: of the route that the packet has. IPv6
+// has none.
 func matchRealm(x *probe) answer {
 	const unknown = "the packet's route is not known"
 	p := &x.packet
@@ -22,13 +22,10 @@ func matchRealm(x *probe) answer {
 		if !ok {
 			return unsure(unknown)
 		}
-		realm = route.Realm
-		if x.arrived {
-			back, ok := x.routeBack(Query{TOS: p.Data[1]})
-			if !ok || back.Realm != 0 {
-				return unsure("the realm of the packet's source is not known")
-			}
+		if !route.HasRealm {
+			return unsure("the realm of the packet's route is not known")
 		}
+		realm = route.Realm
 	}
 	return holds(realm&x.arg32(4) == x.arg32(0)).unless(x.d[8] != 0)
 }
