@@ -68,7 +68,10 @@ func (s *session) rules(cmd *cobra.Command) error {
 		page.Seal(fw.Rules)
 		return s.document(page)
 	}
-	return s.print(render.Firewall(page, render.TextOptions{Width: s.width(), Color: s.colored()}))
+	if err := render.Firewall(s.Stdout, page, render.TextOptions{Width: s.width(), Color: s.colored()}); err != nil {
+		return undetermined("writing the answer: %w", err)
+	}
+	return nil
 }
 
 // firewall reads the rules, from the files if there are any. The host is nil if

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +24,9 @@ type placed struct {
 
 // Firewall writes the ruleset as one page: base chains by hook and priority,
 // then the chains that are jumped to, sets and what is not understood. Each rule
-// is one line, so that the page can be searched.
-func Firewall(p *firewall.Page, o TextOptions) []byte {
+// is one line, so that the page can be searched. There may be a million, so that what
+// is written doesn't wait for the rest. The error is the writer's.
+func Firewall(to io.Writer, p *firewall.Page, o TextOptions) error {
 	w := &firewallPage{color: colors{o.Color}}
 	hooked, other := map[rules.Hook][]placed{}, []placed(nil)
 	for i := range p.Tables {
@@ -45,13 +47,17 @@ func Firewall(p *firewall.Page, o TextOptions) []byte {
 		slices.SortStableFunc(list, func(a, b placed) int { return cmp.Compare(*a.chain.Priority, *b.chain.Priority) })
 		w.title("hook " + string(hook))
 		for _, c := range list {
-			w.chain(c)
+			if err := w.chain(to, c); err != nil {
+				return err
+			}
 		}
 	}
 	if len(other) > 0 {
 		w.title("chains that rules jump to")
 		for _, c := range other {
-			w.chain(c)
+			if err := w.chain(to, c); err != nil {
+				return err
+			}
 		}
 	}
 	w.sets(p)
@@ -59,11 +65,13 @@ func Firewall(p *firewall.Page, o TextOptions) []byte {
 		w.line("No rules: neither nftables nor iptables has a table here.")
 	}
 	w.unseen(p)
-	return w.out.Bytes()
+	_, err := w.out.WriteTo(to)
+	return err
 }
 
 type firewallPage struct {
 	color colors
+	begun bool
 	out   bytes.Buffer
 }
 
@@ -73,16 +81,22 @@ func (w *firewallPage) line(s string) {
 }
 
 func (w *firewallPage) title(s string) {
-	if w.out.Len() > 0 {
+	if w.begun {
 		w.line("")
 	}
+	w.begun = true
 	w.line(w.color.bold(s))
 }
 
-// maxRule bounds a rule's text, in characters.
-const maxRule = 4000
+const (
+	// maxRule bounds a rule's text, in characters.
+	maxRule = 4000
+	// muchText is how many bytes are written at once.
+	muchText = 1 << 16
+)
 
-func (w *firewallPage) chain(c placed) {
+// chain writes a chain, and whenever there is much of it to the writer.
+func (w *firewallPage) chain(to io.Writer, c placed) error {
 	t := c.table
 	s := Escape(fmt.Sprintf("%s %s %s", t.Family, t.Name, c.chain.Name))
 	if c.chain.Priority != nil {
@@ -107,7 +121,13 @@ func (w *firewallPage) chain(c placed) {
 	w.line(s)
 	for i := range c.chain.Rules {
 		w.rule(&c.chain.Rules[i])
+		if w.out.Len() > muchText {
+			if _, err := w.out.WriteTo(to); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
 }
 
 func (w *firewallPage) rule(r *firewall.PageRule) {

@@ -39,7 +39,13 @@ func TestOtherFormsPrintNothingHostile(t *testing.T) {
 		forms := map[string]func(render.TextOptions) []byte{}
 		trace, page, whys := filled[firewall.Trace](t), filled[firewall.Page](t), filled[firewall.Whys](t)
 		forms["trace"] = func(o render.TextOptions) []byte { return render.Trace(trace, o) }
-		forms["rules"] = func(o render.TextOptions) []byte { return render.Firewall(page, o) }
+		forms["rules"] = func(o render.TextOptions) []byte {
+			var b bytes.Buffer
+			if err := render.Firewall(&b, page, o); err != nil {
+				t.Fatal(err)
+			}
+			return b.Bytes()
+		}
 		forms["rules why"] = func(o render.TextOptions) []byte { return render.Why(whys, o) }
 		report := filled[diagnose.Report](t)
 		forms["fixes"] = func(o render.TextOptions) []byte { return render.Fixes(report, o) }
