@@ -1,6 +1,10 @@
 package compile
 
-import "github.com/portwhy/portwhy/rules"
+import (
+	"reflect"
+
+	"github.com/portwhy/portwhy/rules"
+)
 
 // sharedMost is how many expressions of a kind are shared: those that come
 // first, which are those that come often.
@@ -45,8 +49,10 @@ type verdictKey struct {
 	verdict rules.Verdict
 }
 
-// once is the function once for expressions that are not in nearly every rule.
-func (s *shared) once(key any, e rules.Expr) rules.Expr {
+// once is the function once for expressions that are not in nearly every rule, and
+// whose values can be compared.
+func (s *shared) once(e rules.Expr) rules.Expr {
+	key := reflect.ValueOf(e).Elem().Interface()
 	if old := s.other[key]; old != nil {
 		return old
 	}
@@ -74,20 +80,8 @@ func (s *shared) rule(t *table, list []rules.Expr) rules.List {
 			if x.Verdict != nil {
 				e = once(s.verdict, verdictKey{t, *x.Verdict}, x)
 			}
-		case *rules.NAT:
-			e = s.once(*x, x)
-		case *rules.Masq:
-			e = s.once(*x, x)
-		case *rules.Redir:
-			e = s.once(*x, x)
-		case *rules.Reject:
-			e = s.once(*x, x)
-		case *rules.Limit:
-			e = s.once(*x, x)
-		case *rules.Log:
-			e = s.once(*x, x)
-		case *rules.Fib:
-			e = s.once(*x, x)
+		case *rules.NAT, *rules.Masq, *rules.Redir, *rules.Reject, *rules.Limit, *rules.Log, *rules.Fib:
+			e = s.once(e)
 		}
 		list[i] = e
 	}
