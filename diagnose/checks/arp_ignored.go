@@ -3,6 +3,7 @@ package checks
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,22 +19,16 @@ type ignored struct {
 }
 
 // arpIgnored finds the setting by which this host doesn't answer the ARP request of
-// the flow's client for the address that it asks for (arp_process, arp_ignore and
-// arp_filter of net/ipv4/arp.c). Nil if it answers, or if the client doesn't ask for
-// that address, because it isn't on the link that it comes by.
+// the flow's client for the address that it connects to (arp_process, arp_ignore and
+// arp_filter of net/ipv4/arp.c). Nil if it answers, or if the client doesn't ask.
 func arpIgnored(p *diagnose.Pass) (*ignored, error) {
 	f := p.Flow
-	links, err := p.Host.Links(p.Ctx)
-	if err != nil {
+	if asks, err := asksForIt(p); !asks || err != nil {
 		return nil, err
 	}
 	addrs, err := p.Host.Addresses(p.Ctx)
 	if err != nil {
 		return nil, err
-	}
-	const ethernet = 1 // ARPHRD_ETHER
-	if l := linkByName(links, f.Inbound); l == nil || l.Type != ethernet || !f.Addr().Is4() || !onLink(addrs, f) {
-		return nil, nil
 	}
 	// A packet of ARP has no mark, which may be what lets one of IP pass.
 	in, err := p.Host.RouteTo(p.Ctx, host.RouteQuery{Destination: f.Addr(), Source: f.From, InputDevice: f.Inbound})
@@ -73,15 +68,25 @@ func because(s *host.Sysctl, why string) *ignored {
 	return &ignored{setting: *s, why: why, evidence: []diagnose.Evidence{sysctlEvidence(*s)}}
 }
 
-// onLink reports whether the client and the address that it asks for are in one network
-// of the device, so that it asks for that address itself.
-func onLink(addrs []host.Address, f *diagnose.Flow) bool {
-	for _, a := range addrs {
-		if a.Device == f.Inbound && a.Prefix.Contains(f.From) && a.Prefix.Contains(f.Addr()) {
-			return true
-		}
+// asksForIt reports whether the client and the address that it connects to are in one
+// network of the device, so that it asks for that address itself, by ARP.
+func asksForIt(p *diagnose.Pass) (bool, error) {
+	f := p.Flow
+	links, err := p.Host.Links(p.Ctx)
+	if err != nil {
+		return false, err
 	}
-	return false
+	addrs, err := p.Host.Addresses(p.Ctx)
+	if err != nil {
+		return false, err
+	}
+	const ethernet = 1 // ARPHRD_ETHER
+	if l := linkByName(links, f.Inbound); l == nil || l.Type != ethernet || !f.Addr().Is4() {
+		return false, nil
+	}
+	return slices.ContainsFunc(addrs, func(a host.Address) bool {
+		return a.Device == f.Inbound && a.Prefix.Contains(f.From) && a.Prefix.Contains(f.Addr())
+	}), nil
 }
 
 // modeIgnores is what arp_ignore makes of a request from the same network

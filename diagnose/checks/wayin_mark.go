@@ -30,7 +30,7 @@ func sourceRefused(p *diagnose.Pass, back host.Route) (told bool, err error) {
 		p.Unknown(host.Limit{What: "whether the kernel takes a packet from " + f.From.String() + " by " + f.Inbound, Why: m.unknown, Needs: "a look at the rules: portwhy rules, ip rule"})
 		return true, nil
 	case m.mark == 0:
-		return stopSource(p, plain), nil
+		return stopSource(p, plain, plain)
 	}
 	q.Mark = m.mark
 	if in, err = p.Host.RouteTo(p.Ctx, q); err != nil {
@@ -43,14 +43,23 @@ func sourceRefused(p *diagnose.Pass, back host.Route) (told bool, err error) {
 	if err := m.explain(p, c, plain == nil); err != nil {
 		return false, err
 	}
-	return stopSource(p, c), nil
+	return stopSource(p, c, plain)
 }
 
-func stopSource(p *diagnose.Pass, c *diagnose.Cause) bool {
-	if c != nil {
-		p.Stop(*c)
+// stopSource stops the flow for a source that isn't taken. plain is the same for a packet
+// without a mark, as the ARP request of a client on the link is: where its source isn't
+// taken either, the client finds nobody (arp_process of net/ipv4/arp.c).
+func stopSource(p *diagnose.Pass, c, plain *diagnose.Cause) (told bool, err error) {
+	if c == nil {
+		return false, nil
 	}
-	return c != nil
+	asks, err := asksForIt(p)
+	if err == nil && asks && plain != nil {
+		c.Outcome, c.Also = diagnose.HostUnreachable, []diagnose.Outcome{diagnose.Timeout}
+		c.Title = strings.TrimSuffix(c.Title, ".") + ", as is its ARP request, so that it finds nobody."
+	}
+	p.Stop(*c)
+	return true, err
 }
 
 // incoming is a packet from outside behind the rules of PREROUTING.
