@@ -2,6 +2,7 @@ package checks
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/portwhy/portwhy/diagnose"
 	"github.com/portwhy/portwhy/diagnose/firewall"
@@ -32,7 +33,16 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 	}
 	unmarked := q
 	unmarked.Mark = 0
-	if r, err := p.Host.RouteTo(p.Ctx, unmarked); err != nil || lost(r) {
+	without, err := p.Host.RouteTo(p.Ctx, unmarked)
+	bySource := false
+	if err == nil && lost(without) && q.Destination.Is6() && !t.Answers() && !t.Unrouted() {
+		// IPv6 looked for the way of its own packet without the source (see withSource),
+		// and asks with it only here (ip6_route_me_harder).
+		unmarked.Source = netip.Addr{}
+		without, err = p.Host.RouteTo(p.Ctx, unmarked)
+		bySource = true
+	}
+	if err != nil || lost(without) {
 		return nil, err // the mark is not why
 	}
 	tables, err := readTables(p)
@@ -68,6 +78,9 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 		c.Culprit.Text = text
 		c.Evidence = append(c.Evidence, diagnose.Evidence{Source: "RTM_GETRULE", What: "policy rule", Value: text})
 		c.Title = fmt.Sprintf("%s gives %s the mark %#x, and the policy rule %q sends what has it nowhere (%s).", capital(by), what, mark, text, routeText(r))
+	}
+	if bySource {
+		c.Title = fmt.Sprintf("%s gives %s the mark %#x, so that it is routed anew, now by its source %s too, with which it has no way: %s.", capital(by), what, mark, src, routeText(r))
 	}
 	c.Fixes = tables.wayOpened(q, r, rule, "")
 	if f.From.IsValid() && whoServes(p) {
