@@ -324,6 +324,6 @@ func (g *nftTable) seldom() string {
 	if (g.hook == "prerouting" || g.hook == "input") && g.chance(20) {
 		return "socket transparent 1"
 	}
-	return pick(g.dice, "limit rate over 1/day", "numgen inc mod 2 1", "jhash "+g.ip()+" saddr mod 4 seed 0x1 > 1", "quota over 100 mbytes", "rt classid 0", "rt classid 1",
+	return pick(g.dice, "limit rate over 1/day", "numgen inc mod 2 1", "jhash "+g.ip()+" saddr mod 4 seed 0x1 > 1", "quota over 100 mbytes", "rt classid 0", "rt classid 1", "rt classid 65536",
 		"jhash "+g.ip()+" saddr . "+g.ip()+" daddr mod 8 seed 0xabc < 4", "meta time > 0", "meta hour \"00:00\"-\"23:59\"", "ct expiration > 1s", "ct packets > 5")
 }

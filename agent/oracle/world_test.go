@@ -181,7 +181,7 @@ func setUp(spaces [peers + 1]*os.File) error {
 			fmt.Fprintf(&v6, "neighbour add fd0%d::%d lladdr %s nud permanent dev %s\n", n, k, mac, dev)
 		}
 	}
-	fmt.Fprintf(&v4, "route add 10.3.0.0/24 via 10.2.0.2\nrule add fwmark %d/%d lookup 100\nroute add 10.3.0.0/24 via 10.1.0.2 table 100\n", markBit, markBit)
+	fmt.Fprintf(&v4, "route add 10.3.0.0/24 via 10.2.0.2 realm 1\nrule add fwmark %d/%d lookup 100\nroute add 10.3.0.0/24 via 10.1.0.2 table 100\n", markBit, markBit)
 	fmt.Fprintf(&v6, "route add fd03::/64 via fd02::2\nrule add fwmark %d/%d lookup 100\nroute add fd03::/64 via fd01::2 table 100\n", markBit, markBit)
 	for _, batch := range []struct{ family, text string }{{"-4", links.String()}, {"-4", v4.String()}, {"-6", v6.String()}} {
 		if err := command(batch.text, "ip", batch.family, "-batch", "-"); err != nil {
@@ -253,7 +253,9 @@ func hostFacts(indexes map[string]uint32) eval.Host {
 	}
 	return eval.Host{
 		Route: func(q eval.Query) (eval.Route, bool) {
-			return route(q, isLocal), !q.Dst.IsMulticast() || q.Out != ""
+			r := route(q, isLocal)
+			r.Realm, r.HasRealm = realm(q, r), q.In != "lo"
+			return r, !q.Dst.IsMulticast() || q.Out != ""
 		},
 		Device: func(name string) (eval.Device, bool) {
 			d, ok := devices[name]
@@ -321,6 +323,18 @@ var (
 	gateway4 = netip.MustParseAddr("10.1.0.2")
 	gateway6 = netip.MustParseAddr("fd01::2")
 )
+
+// realm is that of 10.3.0.0/24, 1; in the upper half of what comes from there.
+func realm(q eval.Query, r eval.Route) uint32 {
+	n := uint32(0)
+	if r.Gateway == netip.MustParseAddr("10.2.0.2") {
+		n = 1
+	}
+	if q.In != "" && netip.MustParsePrefix("10.3.0.0/24").Contains(q.Src) {
+		n |= 1 << 16
+	}
+	return n
+}
 
 func route(q eval.Query, isLocal func(netip.Addr) bool) eval.Route {
 	switch {

@@ -73,6 +73,7 @@ func TestOfFlowsAndTunnels(t *testing.T) {
 		{"the gateway of what is forwarded", rules.Forward, Forward, "eth0", 0, port, []rules.Expr{&rules.RT{Key: 1}, &rules.Cmp{Data: []byte{10, 0, 0, 9}}}, Drop},
 		{"no route at prerouting", rules.Prerouting, In, "eth0", 0, port, []rules.Expr{&rules.RT{}}, Accept},
 		{"the realm", rules.Output, Out, "", 0, port, []rules.Expr{&rules.RT{}, &rules.Cmp{Data: []byte{5, 0, 0, 0}}}, Drop},
+		{"the realm of the route from before the rule", rules.Output, Out, "", 0, port, []rules.Expr{&rules.Immediate{Data: []byte{7, 0, 0, 0}}, &rules.Meta{Key: metaMark, Write: true}, &rules.RT{}, &rules.Cmp{Data: []byte{5, 0, 0, 0}}}, Unknown},
 		{"a flow that isn't counted", rules.Output, Out, "", 0, port, []rules.Expr{&rules.CT{Key: ctBytes, Dir: -1}, &rules.Cmp{Data: zero8}}, Drop},
 		{"a flow that may be", rules.Output, Out, "", Established, port, []rules.Expr{&rules.CT{Key: ctBytes, Dir: -1}, &rules.Cmp{Data: zero8}}, Unknown},
 		{"a new flow has no master", rules.Input, In, "eth0", 0, port, []rules.Expr{&rules.CT{Key: ctHelper, Dir: -1}}, Accept},

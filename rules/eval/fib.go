@@ -160,17 +160,23 @@ func (w *walk) realm(r rules.Reg, name string) rules.VerdictKind {
 	return w.hide(r, 4, blame{name, "the realm of the packet's route is not known"})
 }
 
-// routeNow is the route that the packet has.
+// routeNow is the route that the packet has. What rules have changed since it was
+// found has no effect on it.
 func (w *walk) routeNow() (Route, bool) {
 	p := &w.packet
-	if w.way == "" || w.outBlame() != nil {
+	if w.way == "" || w.outBlame() != nil || w.key() != w.by {
 		return Route{}, false
 	}
 	route, ok := Route{}, false
 	if w.arrived && w.way != Through {
 		route, ok = w.route(p.In, "")
-	} else if !w.arrived {
-		route, ok = w.route("", p.Out)
+	} else if out := p.Out; !w.arrived {
+		if w.turned != nil {
+			out = w.turned.out
+		}
+		if w.turned == nil || w.turned.blame == nil {
+			route, ok = w.route("", out)
+		}
 	}
 	return route, ok && p.Address(true).IsValid()
 }

@@ -24,9 +24,10 @@ type walk struct {
 	arrived  bool // from a device
 	turned   *turn
 	rerouted bool
-	spoiled  bool  // a rule has made a wrong checksum of none
-	ruined   bool  // a rule has left IPv4's header with a wrong checksum
-	first    *walk // of an existing flow: the way that its first packet would take now
+	by       routed // what the packet's route was found for
+	spoiled  bool   // a rule has made a wrong checksum of none
+	ruined   bool   // a rule has left IPv4's header with a wrong checksum
+	first    *walk  // of an existing flow: the way that its first packet would take now
 	hook     rules.Hook
 	family   rules.Family // whose hook it is
 	frame    frame

@@ -33,6 +33,7 @@ const (
 // travel takes the packet along its way.
 func (w *walk) travel() {
 	w.attach()
+	w.by = w.key()
 	switch w.way {
 	case Bridged:
 		w.bridged()
@@ -167,6 +168,7 @@ func (w *walk) receive(before netip.Addr, out string, index uint32) {
 	if (w.way != Through || w.flow.unrouted) && !w.direct(before, out, index) {
 		return
 	}
+	w.by = w.key()
 	if w.way != Forward {
 		// ip_local_deliver puts fragments together before the hook, ip6_input behind it.
 		if p.Family == rules.IP6 || w.gather() {
@@ -178,7 +180,10 @@ func (w *walk) receive(before netip.Addr, out string, index uint32) {
 	if p.Out != out {
 		port = ""
 	}
-	if !w.hop() || !w.pass(rules.Forward) {
+	if !w.hop() {
+		return
+	}
+	if w.by = w.key(); !w.pass(rules.Forward) {
 		return
 	}
 	w.stands = p.Out
@@ -342,7 +347,7 @@ type turn struct {
 // mark was changed at OUTPUT (ip_route_me_harder in net/ipv4/netfilter.c,
 // ip6_route_me_harder); without a route the packet is lost.
 func (w *walk) reroute(why string) bool {
-	w.rerouted = true
+	w.rerouted, w.by = true, w.key()
 	if a := w.packet.Address(true); a.IsLoopback() {
 		w.turned = &turn{out: "lo", index: w.deviceIndex("lo"), way: Through}
 		return true

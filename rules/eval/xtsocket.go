@@ -11,18 +11,10 @@ import (
 // matchRealm is realm_mt of xt_realm.c: of the route that the packet has. IPv6
 // has none.
 func matchRealm(x *probe) answer {
-	const unknown = "the packet's route is not known"
-	p := &x.packet
 	realm := uint32(0)
-	if p.Family == rules.IP {
-		if x.outBlame() != nil {
-			return unsure(unknown)
-		}
-		route, ok := x.route(p.In, "")
-		if !ok {
-			return unsure(unknown)
-		}
-		if !route.HasRealm {
+	if x.packet.Family == rules.IP {
+		route, ok := x.routeNow()
+		if !ok || !route.HasRealm {
 			return unsure("the realm of the packet's route is not known")
 		}
 		realm = route.Realm
