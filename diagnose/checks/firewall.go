@@ -397,7 +397,7 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 			why = fmt.Sprintf("%s (%s)", deciding(r), r.DecidedBy.Where())
 			c.Evidence = append(c.Evidence, diagnose.Evidence{Source: tool(r.DecidedBy.Backend), What: r.DecidedBy.Where(), Value: r.DecidedBy.Text})
 		}
-		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; and the reset doesn't get out: %s.", why)
+		c.Title = strings.TrimSuffix(c.Title, ".") + fmt.Sprintf("; and the %s doesn't get out: %s.", answerWord(r), why)
 	}
 	// An ICMP error to this host's own connect(2) is lost while the socket is
 	// locked, and comes again with the next SYN.
@@ -405,6 +405,14 @@ func blockedBy(p *diagnose.Pass, set *rules.Ruleset, tracer *firewall.Tracer, t 
 		c.Also = []diagnose.Outcome{diagnose.Timeout}
 	}
 	return c, m
+}
+
+// answerWord is what rejects a packet in turn.
+func answerWord(t *firewall.Trace) string {
+	if t.Refusal() {
+		return "ICMP error"
+	}
+	return "reset"
 }
 
 // shadowedBy is a rule about the port that would accept the packet if the one that

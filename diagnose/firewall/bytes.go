@@ -67,13 +67,13 @@ func (q parsed) transport() []byte {
 	case protocolICMP:
 		b = append([]byte{8, 0, 0, 0, 0, 1, 0, 1}, make([]byte, 56)...) // echo request
 		if q.about != "" {
-			b = append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, q.about...) // port unreachable
+			b = append([]byte{3, q.code, 0, 0, 0, 0, 0, 0}, q.about...) // destination unreachable
 		}
 		binary.BigEndian.PutUint16(b[2:], ^sum(b, 0))
 	case protocolICMP6:
 		b = append([]byte{128, 0, 0, 0, 0, 1, 0, 1}, make([]byte, 56)...)
 		if q.about != "" {
-			b = append([]byte{1, 4, 0, 0, 0, 0, 0, 0}, q.about...)
+			b = append([]byte{1, q.code, 0, 0, 0, 0, 0, 0}, q.about...)
 		}
 		checksum = 2
 	case protocolSCTP: // INIT

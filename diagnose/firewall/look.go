@@ -60,19 +60,31 @@ func (t *Tracer) Look(first Packet) (*Look, error) {
 	return l, err
 }
 
-// rejects sees whether the reset that answers a rejected packet from outside gets away
-// (nf_send_reset: it goes by OUTPUT, as related to the packet's connection).
+// rejects sees whether the reset or the error that answers a rejected packet from
+// outside gets away: it goes by OUTPUT, as related to the packet's connection
+// (nf_send_reset, nf_send_unreach).
 func (t *Tracer) rejects(there *Trace) error {
 	p := there.Packet
-	if there.Verdict != "reject" || there.RejectWith == nil || *there.RejectWith != "tcp-reset" || p.Way != string(eval.In) || p.Src == nil || p.Dst == nil {
+	if there.Verdict != "reject" || there.RejectWith == nil || p.Way != string(eval.In) || p.Src == nil || p.Dst == nil {
 		return nil
 	}
 	back := Packet{Proto: there.Asked.Proto, Src: end(*p.Dst, p.Dport), Dst: end(*p.Src, p.Sport), Flags: "rst,ack", State: "related", Way: string(eval.Out), OIF: there.Asked.IIF}
+	if there.state == 0 || there.state == eval.Untracked {
+		back.State = "invalid" // conntrack hasn't seen what it belongs to
+	}
+	if *there.RejectWith != "tcp-reset" {
+		code, known := rejectCode(*there.RejectWith)
+		if !known {
+			return nil
+		}
+		back = unreachable(there, back, code)
+	}
 	back, why := t.replied(there, back)
 	if why != "" {
 		return nil // the rejection is certain, if not what it looks like
 	}
 	came := *there.came
+	came.Hands = true
 	if there.flowMark != nil {
 		came.FlowMark, came.FlowMarked = *there.flowMark, true
 	}

@@ -33,9 +33,10 @@ type Packet struct {
 	bridged         bool
 	// Hardware addresses of both ends; empty where they are not known.
 	srcMAC, dstMAC string
-	// about is the packet that an error of ICMP is about, of which it says that
-	// nothing takes it; empty: it is none.
+	// about is the packet that an error of ICMP is about, which it says can't reach
+	// its destination for the reason that code gives; empty: it is none.
 	about string
+	code  uint8
 }
 
 // End is one of two hosts on a bridge: the bridge's port for it and the host's
@@ -150,6 +151,7 @@ type parsed struct {
 	way      eval.Way
 	iif, oif string
 	about    string
+	code     uint8
 }
 
 // parse checks what was asked.
@@ -195,7 +197,7 @@ func (p Packet) parse() (q parsed, err error) {
 		return q, err
 	}
 	q.hasUID = p.UID != ""
-	q.iif, q.oif, q.about = p.IIF, p.OIF, p.about
+	q.iif, q.oif, q.about, q.code = p.IIF, p.OIF, p.about, p.code
 	for _, d := range []struct{ what, name string }{{"iif", p.IIF}, {"oif", p.OIF}} {
 		if len(d.name) > 15 || strings.ContainsAny(d.name, "/ \t\n\x00") {
 			return q, fmt.Errorf("%s %q: a device has a name of up to 15 characters", d.what, cut(d.name))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/portwhy/portwhy/rules/eval"
 )
@@ -39,7 +40,7 @@ func (t *Tracer) replied(there *Trace, back Packet) (Packet, string) {
 		return back, r.Unknown
 	}
 	if r.Refused {
-		back = unreachable(there, back)
+		back = refusal(there, back)
 	}
 	if r.Mark != 0 {
 		back.Mark = Number(fmt.Sprint(r.Mark))
@@ -50,29 +51,42 @@ func (t *Tracer) replied(there *Trace, back Packet) (Packet, string) {
 	return back, ""
 }
 
-// unreachable is the error of ICMP in place of the answer to a packet (icmp_send in
-// udp_rcv, icmpv6_send in udpv6_rcv). It belongs to the packet's connection.
-func unreachable(there *Trace, back Packet) Packet {
+// portUnreachable are the codes of ICMP and ICMPv6 that say that nothing takes a
+// datagram (icmp_send in udp_rcv, icmpv6_send in udpv6_rcv).
+const portUnreachable, portUnreachable6 = 3, 4
+
+// refusal is the error of ICMP that says that nothing takes a packet. It belongs to
+// the packet's connection.
+func refusal(there *Trace, back Packet) Packet {
+	code := uint8(portUnreachable)
+	if there.Packet.Dst.Is6() {
+		code = portUnreachable6
+	}
+	state := "invalid" // conntrack doesn't know what it is about
+	if back.State == "established" {
+		state = "related"
+	}
+	back = unreachable(there, back, code)
+	back.State = state
+	return back
+}
+
+// unreachable is an error of ICMP in place of another answer to a packet.
+func unreachable(there *Trace, back Packet, code uint8) Packet {
 	p := there.Packet
-	about := parsed{protocol: protocolUDP, src: endpoint{addr: *p.Src}, dst: endpoint{addr: *p.Dst}}
+	about := parsed{src: endpoint{addr: *p.Src}, dst: endpoint{addr: *p.Dst}, flags: flagSYN}
+	about.protocol, _ = protocolNamed(strings.ToLower(there.Asked.Proto))
 	if p.Sport != nil && p.Dport != nil {
 		about.src.port, about.dst.port = *p.Sport, *p.Dport
 	}
-	back.Proto, back.Src, back.Dst, back.about = "icmp", p.Dst.String(), p.Src.String(), string(about.packet().Data)
+	back.Proto, back.Flags, back.Src, back.Dst, back.about, back.code = "icmp", "", p.Dst.String(), p.Src.String(), string(about.packet().Data), code
 	if p.Dst.Is6() {
 		back.Proto = "icmpv6"
-	}
-	switch back.State {
-	case "established":
-		back.State = "related"
-	default:
-		back.State = "invalid" // conntrack doesn't know what it is about
 	}
 	return back
 }
 
-// Refusal reports whether the packet is the error of ICMP that says that nothing
-// takes what it answers.
+// Refusal reports whether the packet is an error of ICMP about what it answers.
 func (t *Trace) Refusal() bool { return t.Asked.about != "" }
 
 // Mark is the packet's mark as rules leave it, and whether it is known.

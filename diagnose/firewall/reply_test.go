@@ -240,3 +240,26 @@ func TestRefusal(t *testing.T) {
 		}
 	}
 }
+
+// An error that rejects a packet and is dropped in turn is heard by nobody.
+func TestRejectingError(t *testing.T) {
+	for _, c := range []struct{ pre, out, sees string }{
+		{"accept", "accept", "host-unreachable"},
+		{"accept", "icmp code admin-prohibited drop", "timeout"},
+		{"accept", "icmp code port-unreachable drop", "host-unreachable"},
+		{"accept", "tcp sport 80 drop", "host-unreachable"},
+		{"accept", "ct state related drop", "timeout"},
+		{"ct zone set 4", "ct state related drop", "timeout"},
+		{"notrack", "ct state related drop", "host-unreachable"},
+		{"notrack", "ct state invalid drop", "timeout"},
+		{"accept", "ip daddr 10.0.0.9 drop", "timeout"},
+	} {
+		look, err := asking(t, "table ip f { chain pre { type filter hook prerouting priority -300; "+c.pre+"; }; chain in { type filter hook input priority 0; reject with icmp admin-prohibited; }; chain out { type filter hook output priority 0; "+c.out+"; }; }").Look(incoming)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := look.There; got.ClientSees != c.sees || (got.Reset != nil) != (c.sees == "timeout") || got.Reset != nil && !got.Reset.Refusal() {
+			t.Errorf("%s, %s: %s, want %s", c.pre, c.out, got.ClientSees, c.sees)
+		}
+	}
+}

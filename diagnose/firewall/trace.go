@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/portwhy/portwhy/diagnose"
@@ -34,7 +35,7 @@ type Trace struct {
 	Packet  PacketLeft `json:"packet"`
 	Unknown []Doubt    `json:"unknown"`
 
-	// Reset is the reset that answers a rejected packet, where rules stop that in turn;
+	// Reset is the reset or error that answers a rejected packet, where rules stop that in turn;
 	// nil: they don't, or weren't asked.
 	Reset *Trace `json:"-"`
 
@@ -426,6 +427,17 @@ func rejectWord(r *rules.Reject, f rules.Family) string {
 		return prefix + w
 	}
 	return fmt.Sprintf("%scode-%d", prefix, code)
+}
+
+// rejectCode is the code of a word of [rejectWord] for an error.
+func rejectCode(word string) (code uint8, known bool) {
+	symbol, four := strings.CutPrefix(word, "icmp-")
+	codes := words.ICMPCode
+	if !four {
+		symbol, codes = strings.TrimPrefix(word, "icmpv6-"), words.ICMPv6Code
+	}
+	n, known := codes.Value(symbol)
+	return uint8(n), known
 }
 
 // mayPass are the answers that are no fatal errors.

@@ -196,8 +196,8 @@ func (w *walk) track() bool {
 	if p.First != nil && state == Established && f.inZone().replies() != p.First.Zone.replies() {
 		state = p.firstState() // in another zone conntrack doesn't find the flow
 	}
-	if p.First != nil && state == Related && p.tuple().protocol != p.First.tuple().protocol && f.inZone().replies() != p.First.Zone.replies() {
-		state = Invalid // nor what an error is about; a reset has its flow from the packet (nf_ct_attach)
+	if p.First != nil && state == Related && !p.First.Hands && f.inZone().replies() != p.First.Zone.replies() {
+		state = Invalid // nor what an error is about
 	}
 	f.state = state
 	switch state {

@@ -38,6 +38,9 @@ type Packet struct {
 	Zone       Zone
 	FlowMark   uint32
 	FlowMarked bool
+	// Hands: a First hands its flow to what answers it, in whatever zone that is: a
+	// reset or an error with which a rule rejects it (nf_ct_attach).
+	Hands bool
 	// UID and GID are the sending process's, if HasOwner.
 	UID, GID uint32
 	HasOwner bool
