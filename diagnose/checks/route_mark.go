@@ -21,6 +21,13 @@ func markedNowhere(p *diagnose.Pass, tracer *firewall.Tracer, t *firewall.Trace)
 		return nil, nil
 	}
 	q := host.RouteQuery{Destination: *dst, Source: *src, Mark: mark, Protocol: protocolNumber[f.Network]}
+	// Policy rules may ask for ports, too. The client's is not known, or any.
+	if port := t.Packet.Sport; t.Answers() && port != nil {
+		q.SourcePort = *port
+	}
+	if port := t.Packet.Dport; !t.Answers() && port != nil {
+		q.DestinationPort = *port
+	}
 	switch {
 	case t.Unrouted():
 		q.InputDevice = t.Asked.IIF
