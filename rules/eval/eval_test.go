@@ -146,3 +146,21 @@ func FuzzPacket(f *testing.F) {
 		}
 	})
 }
+
+// A rule that does nothing loses a packet whose header is cut off all the same, if what
+// stands before the match on the header matches.
+func TestLostBehindADoubt(t *testing.T) {
+	cpu := &rules.Match{Ext: "cpu", Data: make([]byte, 8)}
+	list := [][]rules.Expr{{&rules.IPTables{Proto: 6}, cpu, tcpMatch(1)}}
+	for _, c := range []struct {
+		bytes int
+		want  Verdict
+	}{{40, Accept}, {30, Unknown}} {
+		p := tcpPacket()
+		p.Data = p.Data[:c.bytes]
+		binary.BigEndian.PutUint16(p.Data[2:], uint16(c.bytes))
+		if got := Compile(chains("accept", list), Host{}).Hook(rules.Input, p); got.Verdict != c.want || len(got.Doubts) == 0 {
+			t.Errorf("%d bytes: %s, %v, want %s", c.bytes, got.Verdict, got.Doubts, c.want)
+		}
+	}
+}

@@ -280,7 +280,7 @@ func (w *walk) choose(n int, b blame) int {
 func (w *walk) perhaps(b blame) rules.VerdictKind {
 	rest := w.rest
 	for e := rest.Next(&w.later); e != nil; e = rest.Next(&w.later) {
-		if !harmless(e) {
+		if !w.harmless(e) {
 			if w.choose(2, b) == 1 {
 				return rules.Continue
 			}
@@ -303,9 +303,9 @@ func (w *walk) either(b blame) rules.VerdictKind {
 	return rules.Break
 }
 
-// harmless reports whether an expression changes neither the packet's fate nor
+// harmless reports whether an expression changes neither this packet's fate nor
 // what later ones see: what only tests, counts or logs.
-func harmless(e rules.Expr) bool {
+func (w *walk) harmless(e rules.Expr) bool {
 	switch e := e.(type) {
 	case *rules.Meta:
 		return !e.Write
@@ -325,7 +325,7 @@ func harmless(e rules.Expr) bool {
 		*rules.XFRM, *rules.Tunnel, *rules.Inner, *rules.IPTables, *rules.ARPTables:
 		return true
 	case *rules.Match:
-		return !leavesTrace(e)
+		return !leavesTrace(e) && !w.mayLose(e)
 	case *rules.Target:
 		return harmlessTargets[e.Ext]
 	}

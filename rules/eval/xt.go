@@ -53,18 +53,8 @@ func (w *walk) match(m *rules.Match) rules.VerdictKind {
 		return w.perhaps(b)
 	}
 	for _, table := range matchTables {
-		for _, c := range table[m.Ext] {
-			if c.rev != m.Rev || c.family != 0 && c.family != w.packet.Family {
-				continue
-			}
-			if len(m.Data) < c.size {
-				b.why = tooShort
-				return w.perhaps(b)
-			}
-			x := probe{walk: w, ext: m.Ext, rev: m.Rev, sets: m.Sets, d: m.Data}
-			x.locate()
-			a := c.run(&x)
-			if x.hotdrop {
+		if a, lost, ok := w.try(table, m); ok {
+			if lost {
 				return rules.Drop
 			}
 			if a.why == "" {
@@ -75,6 +65,37 @@ func (w *walk) match(m *rules.Match) rules.VerdictKind {
 		}
 	}
 	return w.perhaps(b)
+}
+
+// try runs a match if the table has it; lost says that it loses the packet.
+func (w *walk) try(table map[string][]matcher, m *rules.Match) (a answer, lost, ok bool) {
+	for _, c := range table[m.Ext] {
+		if c.rev != m.Rev || c.family != 0 && c.family != w.packet.Family {
+			continue
+		}
+		if len(m.Data) < c.size {
+			return unsure(tooShort), false, true
+		}
+		x := probe{walk: w, ext: m.Ext, rev: m.Rev, sets: m.Sets, d: m.Data}
+		x.locate()
+		a = c.run(&x)
+		return a, x.hotdrop, true
+	}
+	return answer{}, false, false
+}
+
+// mayLose reports whether a match may lose the packet for a header that is cut off or
+// wrong, which the matches on headers alone do.
+func (w *walk) mayLose(m *rules.Match) bool {
+	if w.table.Family == rules.Bridge || w.foreign(m.Ext) != "" {
+		return false
+	}
+	for _, table := range []map[string][]matcher{portMatchers, header6Matchers} {
+		if a, lost, ok := w.try(table, m); ok {
+			return lost || a.why != ""
+		}
+	}
+	return false
 }
 
 // target runs a target of iptables.
