@@ -2,8 +2,6 @@ package rules
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -65,28 +63,35 @@ func (e *IPSetElement) UnmarshalJSON(b []byte) error {
 // EntryOptions are an entry's timeout, skbmark, comment, … with their values, and
 // nomatch where it is an exception. Sets
 // may have millions of entries, so they are one string: names and values in turns,
-// with a NUL byte behind each.
+// with a NUL byte behind each, in the order of the names.
 type EntryOptions string
 
 // OptionsOf makes options of names and their values.
 func OptionsOf(m map[string]string) EntryOptions {
 	var o EntryOptions
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		o = o.With(name, m[name])
+	for name, value := range m {
+		o = o.With(name, value)
 	}
 	return o
 }
 
 // With adds an option, or gives one another value. What is behind a NUL byte is left out.
 func (o EntryOptions) With(name, value string) EntryOptions {
-	if _, there := o.Get(name); there {
-		m := o.Map()
-		m[name] = value
-		return OptionsOf(m)
-	}
 	name, _, _ = strings.Cut(name, "\x00")
 	value, _, _ = strings.Cut(value, "\x00")
-	return o + EntryOptions(name+"\x00"+value+"\x00")
+	one := EntryOptions(name + "\x00" + value + "\x00")
+	for behind := o; behind != ""; {
+		is, _, rest := behind.next()
+		if is >= name {
+			before := o[:len(o)-len(behind)]
+			if is == name {
+				behind = rest
+			}
+			return before + one + behind
+		}
+		behind = rest
+	}
+	return o + one
 }
 
 // next takes the first option off.
