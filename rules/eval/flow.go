@@ -27,9 +27,10 @@ type flow struct {
 	template    bool // CT has given the packet what its entry is to be made of
 
 	destination, source mapping
-	redirected          bool // the destination is an address of this host
-	unrouted            bool // NAT has taken away the route that a loopback's packet had
-	diverted            bool // TPROXY hands the packet to a local socket
+	redirected          bool   // the destination is an address of this host
+	unrouted            bool   // NAT has taken away the route that a loopback's packet had
+	diverted            bool   // TPROXY hands the packet to a local socket
+	leaves              string // the device that the flow was masqueraded for
 }
 
 // Zone is a zone of conntrack. Dir is 0 where it holds for both directions, 1 for

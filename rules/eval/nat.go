@@ -138,11 +138,22 @@ func (w *walk) inherit(chains []entry, side *mapping) bool {
 	case !was.set:
 		return w.assume(chains, side)
 	}
+	if side == &w.flow.source && w.hook == rules.Postrouting && w.leavesElsewhere() {
+		return w.lose()
+	}
 	*side, w.flow.now = *was, w.first.flow.now
 	if side.nat || side.unsure {
 		w.packet.become(&w.flow.now, side == &w.flow.destination)
 	}
 	return true
+}
+
+// leavesElsewhere reports whether a masqueraded flow leaves by another device than
+// its first packet did: then the kernel drops the packet (nf_nat_oif_changed of
+// net/netfilter/nf_nat_core.c).
+func (w *walk) leavesElsewhere() bool {
+	out := w.first.flow.leaves
+	return out != "" && w.outBlame() == nil && out != w.packet.Out
 }
 
 // assume gives a flow that exists the mapping that the rules would give its

@@ -19,6 +19,7 @@ func (w *walk) masquerade(r natRange) rules.VerdictKind {
 		a, known = ask(p.Out, p.Address(true))
 	}
 	r.flags |= rangeMapIPs
+	w.flow.leaves = p.Out
 	switch {
 	case !known:
 		r.blame = &blame{"masq", "the address of the device it leaves by is not known"}
