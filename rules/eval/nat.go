@@ -228,6 +228,7 @@ func (p *Packet) become(now *Packet, destination bool) {
 	set := func(from, to int) {
 		if b := now.blind(from, to); b != nil {
 			p.hide(from, to, *b)
+			p.hideSums(from, *b)
 		} else if to <= len(now.Data) {
 			p.rewrite(from, bytes.Clone(now.Data[from:to]))
 		}
@@ -238,6 +239,31 @@ func (p *Packet) become(now *Packet, destination bool) {
 	if at, ok := now.mappedPort(destination); ok {
 		set(at, at+2)
 	}
+}
+
+// hideSums says that the checksums over a byte that was changed are not known: see rewrite.
+func (p *Packet) hideSums(at int, why blame) {
+	offset, protocol, _, header := p.transport()
+	if p.Family == rules.IP && at < offset {
+		p.hide(10, 12, why)
+	}
+	if !header || at < offset && (protocol == protocolSCTP || protocol == protocolICMP) {
+		return
+	}
+	sum, size := 0, 2
+	switch protocol {
+	case protocolTCP:
+		sum = 16
+	case protocolUDP, protocolUDPLite, protocolDCCP:
+		sum = 6
+	case protocolSCTP:
+		sum, size = 8, 4
+	case protocolICMP, protocolICMP6:
+		sum = 2
+	default:
+		return
+	}
+	p.hide(offset+sum, offset+sum+size, why)
 }
 
 // keeps reports whether a source is in the range already: then it stays as it is.
