@@ -60,17 +60,24 @@ func (w *walk) bridgeName(e *rules.Meta, port string) rules.VerdictKind {
 	return w.loadName(e.Reg, "")
 }
 
-// bridgeMAC loads the hardware address of the bridge that the packet came by.
-func (w *walk) bridgeMAC(e *rules.Meta) rules.VerdictKind {
+// bridgeIn is the port that the packet came by, and its bridge; none says that there
+// is none.
+func (w *walk) bridgeIn() (port, bridge Device, none, known bool) {
 	if w.packet.In == "" {
-		return rules.Break
+		return port, bridge, true, true
 	}
 	port, ok := w.facts(w.packet.In)
-	bridge, known := w.facts(port.Master)
+	bridge, known = w.facts(port.Master)
+	return port, bridge, ok && (port.Master == "" || known && bridge.Kind != kindBridge), ok && known
+}
+
+// bridgeMAC loads the hardware address of the bridge that the packet came by.
+func (w *walk) bridgeMAC(e *rules.Meta) rules.VerdictKind {
+	_, bridge, none, known := w.bridgeIn()
 	switch {
-	case ok && (port.Master == "" || known && bridge.Kind != kindBridge):
+	case none:
 		return rules.Break
-	case !ok || !known || len(bridge.MAC) != 6:
+	case !known || len(bridge.MAC) != 6:
 		return w.maybe(e.Reg, 6, blame{"meta", "the hardware address of the bridge of " + w.packet.In + " is not known"})
 	}
 	return w.load(e.Reg, bridge.MAC)
@@ -79,15 +86,11 @@ func (w *walk) bridgeMAC(e *rules.Meta) rules.VerdictKind {
 // bridgeVLAN loads the VLAN that the port puts frames into, or what kind of tags
 // the bridge has; only a bridge that filters by VLAN has either.
 func (w *walk) bridgeVLAN(e *rules.Meta) rules.VerdictKind {
-	if w.packet.In == "" {
-		return rules.Break
-	}
-	port, ok := w.facts(w.packet.In)
-	bridge, known := w.facts(port.Master)
+	port, bridge, none, known := w.bridgeIn()
 	switch {
-	case ok && (port.Master == "" || known && bridge.Kind != kindBridge):
+	case none:
 		return rules.Break
-	case !ok || !known || bridge.Bridge == nil:
+	case !known || bridge.Bridge == nil:
 		return w.maybe(e.Reg, 2, blame{"meta", "the VLANs of the port are not known"})
 	case !bridge.Bridge.VLANFiltering:
 		return rules.Break
