@@ -11,8 +11,9 @@
 // [rules.SyntaxError].
 //
 // More is taken than nft takes where it does no harm: names that are keywords,
-// blank lines in sets, a brace behind the last rule of a line, and what only
-// the kernel would refuse in a family or at a hook.
+// blank lines in sets, a brace behind the last rule of a line, a chain that is
+// renamed by the file that makes it, and what only the kernel would refuse in a
+// family or at a hook.
 package nfttext
 
 import (
